@@ -1,0 +1,1 @@
+"""CLIPCAP_HOME: where everything lies, and how it gets there whole."""

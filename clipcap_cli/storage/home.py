@@ -1,0 +1,89 @@
+"""The layout of CLIPCAP_HOME: one property a room, one number for the layout as a whole.
+
+datasets/ images/ embeddings/ weights/ models/ runs/ locks/ home.json
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from clipcap_cli.errors import StoreError
+from clipcap_cli.storage.atomic import store_errors, write_json
+
+LAYOUT = 1
+
+
+@dataclass(frozen=True)
+class Home:
+    """A store on disk. Making one touches nothing; `prepare` creates it when something is to be written."""
+
+    root: Path
+
+    @property
+    def datasets(self) -> Path:
+        return self.root / "datasets"
+
+    @property
+    def embeddings(self) -> Path:
+        return self.root / "embeddings"
+
+    @property
+    def weights(self) -> Path:
+        return self.root / "weights"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def locks(self) -> Path:
+        return self.root / "locks"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    def prepare(self) -> Home:
+        """Create the store if it is not there, and return it.
+
+        Raises:
+            StoreError: the place is read-only, full, or a file.
+        """
+        with store_errors(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            if not (self.root / "home.json").exists():
+                write_json(self.root / "home.json", {"layout": LAYOUT})
+        return self
+
+
+def open_home(root: str | os.PathLike[str] | None = None) -> Home:
+    """The store at `root`, else at $CLIPCAP_HOME, else at the user's data folder.
+
+    Raises:
+        StoreError: the store was laid out by a newer clipcap, or its layout file cannot be read.
+    """
+    chosen = Path(root or os.environ.get("CLIPCAP_HOME") or platformdirs.user_data_dir("clipcap")).expanduser().absolute()
+    stamp = chosen / "home.json"
+    if stamp.exists():
+        try:
+            layout = json.loads(stamp.read_text(encoding="utf-8"))["layout"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"the store's layout file cannot be read ({error})", where=str(stamp), hint='Restore it, or write {"layout": 1} into it.'
+            ) from error
+        if not isinstance(layout, int) or layout > LAYOUT:
+            raise StoreError(
+                f"this store has layout {layout!r}, newer than the {LAYOUT} that this clipcap knows",
+                where=str(chosen),
+                hint="Update clipcap, or choose another store with --home.",
+            )
+    return Home(chosen)

@@ -1,0 +1,58 @@
+"""Names of datasets, models and runs: what they may be, which are free, which one was meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from rapidfuzz import process
+
+from clipcap_cli.errors import InputError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_MEANT = 60  # of 100: how alike two words must be for one to be offered instead of the other
+
+
+def check_name(name: str, kind: str) -> str:
+    """`name`, if it can name a `kind` ("dataset").
+
+    Raises:
+        InputError: it is empty, too long, or holds what a folder's name should not.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(f"{name!r} cannot name a {kind}", hint="Use letters, digits, '.', '-' and '_', up to 100 of them, beginning with a letter or digit.")
+    return name
+
+
+def name_from(text: str) -> str:
+    """A name as near to `text` as the rules allow: "My Food!" becomes "My-Food"."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:100] or "data"
+
+
+def free_name(folder: Path, name: str) -> str:
+    """`name`, or `name-2`, `name-3`, … if that is taken in `folder`."""
+    number, free = 1, name
+    while (folder / free).exists():
+        number += 1
+        free = f"{name}-{number}"
+    return free
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that `word` was probably meant to be."""
+    found = process.extractOne(word, list(known), score_cutoff=_MEANT)
+    return found[0] if found else None
+
+
+def unknown(kind: str, name: str, known: Iterable[str], *, listing: str) -> InputError:
+    """The error for a name that is not there; `listing` is the command that lists what is."""
+    known = sorted(known)
+    meant = nearest(name, known)
+    if meant:
+        hint = f"Did you mean {meant!r}? `{listing}` lists them."
+    elif known:
+        hint = f"There are: {', '.join(known[:10])}{' …' if len(known) > 10 else ''}."
+    else:
+        hint = f"There is none yet; see `{listing} --help`."
+    return InputError(f"there is no {kind} named {name!r}", hint=hint)
