@@ -1,0 +1,1 @@
+"""The layouts that are read, one file each; `registry` puts them in order."""

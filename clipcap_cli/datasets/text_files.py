@@ -1,0 +1,41 @@
+"""How a text file is encoded."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+_PIECE = 1 << 16  # bytes
+_MARKS = (  # the longer ones first: UTF-32's begins with UTF-16's
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def text_encoding(path: Path) -> str:
+    """The encoding of a text file: by its mark, else UTF-8 if it is that, else UTF-16 by its zero bytes, else Windows-1252.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as stream:
+        start = stream.read(_PIECE)
+        for mark, encoding in _MARKS:
+            if start.startswith(mark):
+                return encoding
+        for encoding, zeros in (("utf-16-le", start[1::2]), ("utf-16-be", start[::2])):
+            if zeros and zeros.count(0) > len(zeros) // 2:
+                return encoding
+        piece = start
+        try:
+            while piece:
+                decoder.decode(piece)
+                piece = stream.read(_PIECE)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "cp1252"
+    return "utf-8"

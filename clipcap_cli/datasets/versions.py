@@ -1,0 +1,161 @@
+"""One version of a dataset on disk: what it is in version.json, its pictures and captions in Parquet, its problems a line each.
+
+    v0001/{version.json, images.parquet, captions.parquet, problems.jsonl}
+
+A version is written once and never changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from clipcap_cli.datasets.records import Problem
+from clipcap_cli.datasets.splits import in_order
+from clipcap_cli.errors import StoreError
+from clipcap_cli.storage.atomic import write_json
+
+FORMAT = 1
+DATASET_FILE = "dataset.json"
+VERSION_FILE = "version.json"
+IMAGES_FILE = "images.parquet"
+CAPTIONS_FILE = "captions.parquet"
+PROBLEMS_FILE = "problems.jsonl"
+
+_RESTORE = "Restore the file, or remove the dataset (`clipcap dataset remove {name}`) and add it again."
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture as a version has it: `size` in bytes and `mtime_ns` are those of the file when it was read."""
+
+    image_id: str
+    path: str
+    name: str
+    split: str | None
+    width: int
+    height: int
+    size: int
+    mtime_ns: int
+    captions: tuple[str, ...]
+
+
+def version_folder(dataset: Path, version: int) -> Path:
+    return dataset / f"v{version:04d}"
+
+
+def content_digest(pictures: Sequence[Picture], problems: Iterable[Problem]) -> str:
+    """A hash of what a version says, for knowing whether a source has changed; when files were touched is no part of it."""
+    digest = hashlib.sha256()
+    for picture in pictures:
+        digest.update(json.dumps([picture.image_id, picture.path, picture.name, picture.split, picture.captions]).encode())
+    for problem in problems:
+        digest.update(json.dumps(asdict(problem)).encode())
+    return digest.hexdigest()
+
+
+def write_version(folder: Path, pictures: Sequence[Picture], problems: Sequence[Problem], facts: dict[str, Any]) -> None:
+    """Fill an empty folder with a version.
+
+    Args:
+        facts: what version.json says beside the counts: version, created, source, layout, reason, digest.
+    """
+    import pyarrow as pa
+
+    images = {
+        "image_id": pa.array([picture.image_id for picture in pictures], pa.string()),
+        "path": pa.array([picture.path for picture in pictures], pa.string()),
+        "name": pa.array([picture.name for picture in pictures], pa.string()),
+        "split": pa.array([picture.split for picture in pictures], pa.string()),
+        "width": pa.array([picture.width for picture in pictures], pa.int32()),
+        "height": pa.array([picture.height for picture in pictures], pa.int32()),
+        "size": pa.array([picture.size for picture in pictures], pa.int64()),
+        "mtime_ns": pa.array([picture.mtime_ns for picture in pictures], pa.int64()),
+    }
+    captions = {
+        "row": pa.array([row for row, picture in enumerate(pictures) for _ in picture.captions], pa.int32()),  # of its picture in images.parquet
+        "caption": pa.array([caption for picture in pictures for caption in picture.captions], pa.string()),
+    }
+    _write_parquet(folder / IMAGES_FILE, pa.table(images))
+    _write_parquet(folder / CAPTIONS_FILE, pa.table(captions))
+    with (folder / PROBLEMS_FILE).open("w", encoding="utf-8") as stream:
+        for problem in problems:
+            stream.write(json.dumps(asdict(problem)) + "\n")
+    counts = {
+        "pictures": len(pictures),
+        "captions": len(captions["caption"]),
+        "splits": in_order(Counter(picture.split for picture in pictures if picture.split)),
+        "problems": dict(Counter(problem.kind for problem in problems).most_common()),
+        "severities": dict(Counter(problem.severity for problem in problems).most_common()),
+    }
+    write_json(folder / VERSION_FILE, {"format": FORMAT, **facts, **counts})
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """dataset.json or version.json.
+
+    Raises:
+        StoreError: it is missing, damaged, or of a newer format.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise damaged(path, "the file is missing") from error
+    except (OSError, ValueError) as error:
+        raise damaged(path, f"the file cannot be read ({error})") from error
+    if not isinstance(value, dict) or not isinstance(value.get("format"), int):
+        raise damaged(path, "the file has no format number")
+    if value["format"] > FORMAT:
+        raise StoreError(f"this has format {value['format']}, newer than the {FORMAT} that this clipcap knows", where=str(path), hint="Update clipcap.")
+    return value
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> list[list[Any]]:
+    """Columns of a Parquet file as lists.
+
+    Raises:
+        StoreError: it is missing or damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with path.open("rb") as stream:
+            table = pq.read_table(stream, columns=list(columns))
+        return [table.column(column).to_pylist() for column in columns]
+    except FileNotFoundError as error:
+        raise damaged(path, "the file is missing") from error
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise damaged(path, f"the file cannot be read ({str(error).splitlines()[0]})") from error
+
+
+def read_problems(path: Path) -> list[Problem]:
+    """The problems of a version.
+
+    Raises:
+        StoreError: the file is missing or damaged.
+    """
+    try:
+        return [Problem(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError as error:
+        raise damaged(path, "the file is missing") from error
+    except (OSError, ValueError, TypeError) as error:
+        raise damaged(path, f"the file cannot be read ({error})") from error
+
+
+def damaged(path: Path, message: str) -> StoreError:
+    """The error for a file of a dataset that is not as it was written."""
+    name = path.parent.name if path.name == DATASET_FILE else path.parent.parent.name
+    return StoreError(f"the dataset {name!r} is damaged: {message}", where=str(path), hint=_RESTORE.format(name=name))
+
+
+def _write_parquet(path: Path, table: Any) -> None:
+    import pyarrow.parquet as pq
+
+    with path.open("wb") as stream:
+        pq.write_table(table, stream)
