@@ -1,0 +1,1 @@
+"""The embedding store, and the pipeline that fills it: read, decode, preprocess, encode, write."""

@@ -1,0 +1,244 @@
+"""Embeddings by image id: one folder an encoder, shared by all datasets, only ever added to.
+
+    embeddings/FINGERPRINT-PRECISION/encoder.json          which encoder made them, and their size
+                                    /index.sqlite          image id -> row
+                                    /vectors-00000.f16 …   rows of fp16, a fixed number in each file
+
+Vectors are written and flushed first, then their ids in one transaction: whenever a process is killed, the index names only whole vectors, and what lies behind
+the last row it names is written over by the next one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipcap_cli.encoders.base import ImageEncoder, Vectors
+from clipcap_cli.errors import InputError, StoreError
+from clipcap_cli.storage.atomic import store_errors, write_json
+from clipcap_cli.storage.home import Home
+from clipcap_cli.storage.locks import hold
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_FORMAT = 1
+_DTYPE = np.dtype("<f2")
+_SHARD_BYTES = 256 * 2**20
+_ASKED_AT_ONCE = 500  # ids of one query; SQLite allows 999 at least
+_WAIT_S = 60.0  # for another process that is adding to the same store: it lets go after each batch
+_SCHEMA = "CREATE TABLE IF NOT EXISTS vectors (image_id TEXT PRIMARY KEY, row INTEGER NOT NULL UNIQUE) WITHOUT ROWID"
+
+
+@dataclass(frozen=True)
+class EmbeddingStore:
+    """The embeddings of one encoder in one precision. Opening it touches nothing; its folder is made when the first vectors come.
+
+    Attributes:
+        folder: where it lies.
+        spec: a spec of the encoder, for people.
+        embedding_size: length of each vector.
+    """
+
+    home: Home
+    folder: Path
+    spec: str
+    fingerprint: str
+    embedding_size: int
+    precision: str
+    shard_bytes: int = _SHARD_BYTES
+
+    def __len__(self) -> int:
+        """How many images have an embedding here."""
+        with self._reading() as index:
+            return int(index.execute("SELECT count(*) FROM vectors").fetchone()[0]) if index else 0
+
+    def missing(self, ids: Sequence[str]) -> list[str]:
+        """Those of `ids` that have no embedding here, in their order, each once."""
+        there = self._rows(ids)
+        return [image_id for image_id in dict.fromkeys(ids) if image_id not in there]
+
+    def gather(self, ids: Sequence[str]) -> Vectors:
+        """The embeddings of `ids`.
+
+        Returns:
+            [len(ids), embedding_size], in the order of `ids`, which may repeat.
+
+        Raises:
+            StoreError: some are not here, or the store is damaged.
+        """
+        rows = self._rows(ids)
+        absent = len({*ids} - rows.keys())
+        if absent:
+            raise StoreError(
+                f"{absent:,} of {len({*ids}):,} images have no embedding by {self.spec}",
+                where=str(self.folder),
+                hint="Type `clipcap embed NAME` for their dataset.",
+            )
+        places = np.array([rows[image_id] for image_id in ids], np.int64)
+        vectors = np.empty((len(ids), self.embedding_size), np.float32)
+        shards = places // self._shard_rows
+        for shard in np.unique(shards):
+            chosen = np.flatnonzero(shards == shard)
+            vectors[chosen] = self._shard(int(shard))[places[chosen] % self._shard_rows]
+        return vectors
+
+    def append(self, ids: Sequence[str], vectors: Vectors) -> None:
+        """Add embeddings; those of images that are here already are left as they are.
+
+        Args:
+            ids: image ids.
+            vectors: [len(ids), embedding_size].
+
+        Raises:
+            InputError: a vector holds what fp16 cannot (more than 65,504, or no number at all), or the shape is wrong.
+            StoreError: the store cannot be written, or another process is writing for too long. What was here is as it was.
+        """
+        if vectors.shape != (len(ids), self.embedding_size):
+            raise InputError(f"{len(ids)} embeddings by {self.spec} are [{len(ids)}, {self.embedding_size}], not {list(vectors.shape)}")
+        with np.errstate(over="ignore"):
+            stored = vectors.astype(_DTYPE)
+        good = np.isfinite(stored).all(1)
+        if not good.all():
+            image_id = ids[int(np.flatnonzero(~good)[0])]
+            raise InputError(
+                f"the embedding of image {image_id} by {self.spec} holds values that are no numbers or beyond 65,504",
+                hint="Encode in fp32; if that does not help, the weights are damaged.",
+            )
+        with hold(self.home, f"embeddings-{self.folder.name}", wait_s=_WAIT_S), store_errors(self.folder):
+            self._prepare()
+            absent = set(self.missing(ids))
+            first_of: dict[str, int] = {}
+            for place, image_id in enumerate(ids):
+                if image_id in absent:
+                    first_of.setdefault(image_id, place)
+            with self._index("rwc") as index:
+                start = int(index.execute("SELECT coalesce(max(row) + 1, 0) FROM vectors").fetchone()[0])
+                self._write(start, stored[list(first_of.values())])
+                with index:
+                    index.executemany("INSERT INTO vectors VALUES (?, ?)", zip(first_of, range(start, start + len(first_of)), strict=True))
+
+    @property
+    def _shard_rows(self) -> int:
+        return max(1, self.shard_bytes // self._row_bytes)
+
+    @property
+    def _row_bytes(self) -> int:
+        return self.embedding_size * _DTYPE.itemsize
+
+    @property
+    def _index_file(self) -> Path:
+        return self.folder / "index.sqlite"
+
+    def _shard_file(self, shard: int) -> Path:
+        return self.folder / f"vectors-{shard:05d}.f16"
+
+    def _prepare(self) -> None:
+        if not (self.folder / "encoder.json").exists():
+            facts = {name: getattr(self, name) for name in ("spec", "fingerprint", "embedding_size", "precision", "shard_bytes")}
+            write_json(self.folder / "encoder.json", {"format": _FORMAT, **facts})
+            with self._index("rwc") as index:
+                index.execute("PRAGMA journal_mode=WAL")
+
+    def _write(self, row: int, vectors: NDArray[np.float16]) -> None:
+        while len(vectors):
+            shard, place = divmod(row, self._shard_rows)
+            part = vectors[: self._shard_rows - place]
+            handle = os.open(self._shard_file(shard), os.O_RDWR | os.O_CREAT, 0o644)
+            with os.fdopen(handle, "r+b") as stream:
+                stream.seek(place * self._row_bytes)
+                stream.write(part.tobytes())
+                stream.flush()
+                os.fsync(stream.fileno())
+            row, vectors = row + len(part), vectors[len(part) :]
+
+    def _shard(self, shard: int) -> NDArray[np.float16]:
+        path = self._shard_file(shard)
+        try:
+            rows = path.stat().st_size // self._row_bytes
+            with self._reading() as index:
+                last = index.execute("SELECT max(row) FROM vectors WHERE row < ?", ((shard + 1) * self._shard_rows,)).fetchone()[0] if index else -1
+            if rows <= last - shard * self._shard_rows:
+                raise self._damaged(path, f"it holds {rows:,} vectors, fewer than the index names")
+            return np.memmap(path, _DTYPE, "r", shape=(rows, self.embedding_size))
+        except OSError as error:
+            raise self._damaged(path, error.strerror or str(error)) from error
+
+    def _rows(self, ids: Sequence[str]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        with self._reading() as index:
+            for start in range(0, len(ids) if index else 0, _ASKED_AT_ONCE):
+                part = ids[start : start + _ASKED_AT_ONCE]
+                found.update(index.execute(f"SELECT image_id, row FROM vectors WHERE image_id IN ({','.join('?' * len(part))})", part))
+        return found
+
+    @contextmanager
+    def _reading(self) -> Iterator[Any]:
+        """The index, or None where there is none yet."""
+        if not self._index_file.exists():
+            yield None
+            return
+        with self._index("ro") as index:
+            yield index
+
+    @contextmanager
+    def _index(self, mode: str) -> Iterator[sqlite3.Connection]:
+        import sqlite3
+
+        # On a read-only disk SQLite cannot make the files it shares with writers; there are no writers then.
+        unwritable = mode == "ro" and not os.access(self.folder, os.W_OK)
+        address = f"{self._index_file.absolute().as_uri()}?mode={mode}{'&immutable=1' if unwritable else ''}"
+        try:
+            with closing(sqlite3.connect(address, uri=True, timeout=_WAIT_S)) as index:
+                if mode != "ro":
+                    index.execute(_SCHEMA)
+                yield index
+        except sqlite3.OperationalError as error:
+            raise StoreError(
+                f"the index of embeddings cannot be used: {error}", where=str(self._index_file), hint="Look at the disk and its free space."
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(self._index_file, str(error)) from error
+
+    def _damaged(self, path: Path, reason: str) -> StoreError:
+        hint = f"Remove the folder {self.folder} and type the same line again: its embeddings are made anew."
+        return StoreError(f"this store of embeddings is damaged: {reason}", where=str(path), hint=hint)
+
+
+def open_store(home: Home, encoder: ImageEncoder) -> EmbeddingStore:
+    """The embeddings of an encoder, whether there are some yet or not.
+
+    Raises:
+        StoreError: the folder is not what this encoder would have made, is damaged, or was made by a newer clipcap.
+    """
+    store = EmbeddingStore(
+        home=home,
+        folder=home.embeddings / f"{encoder.fingerprint}-{encoder.precision}",
+        spec=encoder.spec,
+        fingerprint=encoder.fingerprint,
+        embedding_size=encoder.embedding_size,
+        precision=encoder.precision,
+    )
+    path = store.folder / "encoder.json"
+    if not path.exists():
+        return store
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        file_format, embedding_size, shard_bytes = (int(facts[name]) for name in ("format", "embedding_size", "shard_bytes"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise store._damaged(path, f"this file cannot be read ({error})") from error
+    if file_format > _FORMAT:
+        raise StoreError(
+            f"these embeddings have format {file_format}, newer than the {_FORMAT} that this clipcap knows", where=str(path), hint="Update clipcap."
+        )
+    if embedding_size != store.embedding_size:
+        raise store._damaged(path, f"it says {embedding_size} numbers a vector, and {encoder.spec} makes {encoder.embedding_size}")
+    return replace(store, shard_bytes=shard_bytes)
