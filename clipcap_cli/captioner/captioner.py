@@ -1,0 +1,239 @@
+"""A captioner: what is done to embeddings, the mapper, the language model, and how captions are written by default."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from clipcap_cli.captioner.decoding import continue_prefixes, stop_token
+from clipcap_cli.captioner.decoding.base import Hypothesis
+from clipcap_cli.captioner.decoding.settings import change_decoding
+from clipcap_cli.captioner.language_models import LanguageModel
+from clipcap_cli.captioner.mappers import Mapper, Preparation
+from clipcap_cli.errors import ClipcapError, InputError
+from clipcap_cli.events import Advanced, Finished, Listener, Started, silent
+from clipcap_cli.recipe.schema import Decode
+from clipcap_cli.storage.home import Home
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+    from clipcap_cli.encoders.base import ImageEncoder
+
+    Picture = str | os.PathLike[str] | PIL.Image.Image | np.ndarray
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A caption that was considered.
+
+    Attributes:
+        score: sum of the log-probabilities of its tokens / number of tokens ** length_penalty; by default their average.
+    """
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Caption:
+    """The caption of a picture.
+
+    Attributes:
+        text: the best candidate's.
+        score: the best candidate's.
+        candidates: all that were kept, best first; beam search gives as many as it is wide.
+        tokens: ids of the text, without the language model's end token.
+        source: the picture's path; None where it had none.
+    """
+
+    text: str
+    score: float
+    candidates: tuple[Candidate, ...]
+    tokens: tuple[int, ...]
+    source: str | None = None
+
+
+@dataclass(eq=False)
+class Captioner:
+    """Encoder, mapper and language model as one; the encoder is loaded when the first picture comes.
+
+    Attributes:
+        encoder_spec: such as "openai:ViT-B/32".
+        encoder_fingerprint: of the encoder that it was trained with.
+        preparation, mapper, language_model: all on one device.
+        decode: how captions are written unless something else is asked for.
+        info: what is worth keeping about its making (dataset, training); plain JSON values.
+        home: where the encoder's weights lie; None for the default store.
+    """
+
+    encoder_spec: str
+    encoder_fingerprint: str
+    preparation: Preparation
+    mapper: Mapper
+    language_model: LanguageModel
+    decode: Decode
+    info: dict[str, Any] = field(default_factory=dict)
+    home: Home | None = None
+    _encoder: ImageEncoder | None = field(default=None, init=False, repr=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.mapper.parameters()).device
+
+    @torch.no_grad()
+    def prefix(self, embeddings: np.ndarray | Tensor) -> Tensor:
+        """The prefixes [n, prefix_length, lm_width] of raw embeddings, float32 [n, embedding_size].
+
+        Raises:
+            InputError: the embeddings are not of that size.
+        """
+        if isinstance(embeddings, np.ndarray):
+            embeddings = torch.from_numpy(np.array(embeddings, np.float32))  # a copy: it may be a read-only map of a file
+        vectors = embeddings.to(self.device, torch.float32)
+        if vectors.ndim != 2 or vectors.shape[1] != self.mapper.embedding_size:
+            raise InputError(
+                f"embeddings of shape {tuple(vectors.shape)} are not [pictures, {self.mapper.embedding_size}]",
+                hint=f"This captioner needs those of the encoder {self.encoder_spec}.",
+            )
+        prefix: Tensor = self.mapper(self.preparation(vectors))
+        return prefix
+
+    def caption_embeddings(self, embeddings: np.ndarray | Tensor, decode: Decode | None = None, *, batch_size: int = 32, seed: int = 0) -> list[Caption]:
+        """The captions of pictures whose embeddings are at hand.
+
+        Args:
+            embeddings: raw, float32 [n, embedding_size].
+            decode: how to write them; None for the captioner's own way.
+            batch_size: pictures written at once.
+            seed: of what is drawn by nucleus sampling; a picture's draws depend on it and on the picture's row alone.
+
+        Raises:
+            InputError: wrong shape, a stop text that is not one token, or more tokens than the language model has places for.
+        """
+        captions: list[Caption] = []
+        for start in range(0, len(embeddings), batch_size):
+            batch = embeddings[start : start + batch_size]
+            captions += self._write(batch, decode or self.decode, range(start, start + len(batch)), seed)
+        return captions
+
+    def caption(
+        self,
+        pictures: Sequence[Picture],
+        *,
+        batch_size: int = 32,
+        seed: int = 0,
+        events: Listener = silent,
+        on_error: Literal["raise", "yield"] = "raise",
+        **decode: Any,
+    ) -> Iterator[Caption | ClipcapError]:
+        """The captions of pictures, one by one, in their order.
+
+        Args:
+            pictures: paths, PIL images or arrays [height, width, 3] (uint8 RGB).
+            batch_size: pictures encoded and written at once.
+            seed: of what is drawn by nucleus sampling.
+            on_error: "yield" gives the error of a picture that cannot be read in the place of its caption, "raise" ends with it.
+            decode: what to do otherwise than by default, as in the recipe: `beams=3`, `strategy="nucleus"`.
+
+        Raises:
+            InputError: a setting is wrong, or a picture cannot be read.
+            MissingError: the encoder's weights are not here and cannot be downloaded.
+        """
+        if isinstance(pictures, str | os.PathLike):
+            raise InputError(f"pictures come as a list, and {os.fspath(pictures)!r} is one path", hint="Put it into brackets.")
+        settings = change_decoding(self.decode, decode)
+        stop_token(self.language_model, settings.stop)  # a wrong one is told before any picture is encoded
+        return self._caption(pictures, settings, batch_size, seed, events, on_error)
+
+    def _caption(
+        self, pictures: Sequence[Picture], decode: Decode, batch_size: int, seed: int, events: Listener, on_error: str
+    ) -> Iterator[Caption | ClipcapError]:
+        from clipcap_cli.embeddings.pipeline import encode_pictures
+
+        encoder = self._load_encoder(events)
+        sources = [Path(picture) if isinstance(picture, str | os.PathLike) else picture for picture in pictures]
+        names = [str(source) if isinstance(source, Path) else None for source in sources]
+        events(Started("caption", len(sources), "pictures"))
+        try:
+            waiting: list[tuple[int, np.ndarray | ClipcapError]] = []
+            for index, result in encode_pictures(sources, encoder, batch_size=batch_size):
+                if isinstance(result, ClipcapError) and on_error == "raise":
+                    raise result
+                waiting.append((index, result))
+                if len(waiting) == batch_size or index == len(sources) - 1:
+                    yield from self._written(waiting, names, decode, seed)
+                    events(Advanced("caption", len(waiting)))
+                    waiting = []
+        finally:
+            events(Finished("caption"))
+
+    def _written(
+        self, waiting: list[tuple[int, np.ndarray | ClipcapError]], names: list[str | None], decode: Decode, seed: int
+    ) -> Iterator[Caption | ClipcapError]:
+        readable = [(index, result) for index, result in waiting if not isinstance(result, ClipcapError)]
+        captions: Iterator[Caption] = iter(())
+        if readable:
+            captions = iter(self._write(np.stack([vector for _, vector in readable]), decode, [index for index, _ in readable], seed))
+        for index, result in waiting:
+            yield result if isinstance(result, ClipcapError) else replace(next(captions), source=names[index])
+
+    def _write(self, embeddings: np.ndarray | Tensor, decode: Decode, numbers: Sequence[int], seed: int) -> list[Caption]:
+        """One batch; `numbers` are the rows' places in the whole call."""
+        stop = stop_token(self.language_model, decode.stop)
+        ends = stop == self.language_model.end_token
+        with _evaluating(self.mapper, self.language_model):
+            found = continue_prefixes(
+                self.language_model,
+                self.prefix(embeddings),
+                decode,
+                stop=stop,
+                min_tokens=decode.min_tokens + ends,  # the end token is no part of the caption, a stop text is
+                numbers=numbers,
+                seed=seed,
+            )
+        return [self._caption_of(hypotheses, ends) for hypotheses in found]
+
+    def _caption_of(self, hypotheses: list[Hypothesis], ends: bool) -> Caption:
+        if not all(math.isfinite(hypothesis.score) for hypothesis in hypotheses):
+            raise InputError("this captioner's weights give no probabilities: its training went wrong", hint="Train again with a lower train.lr.")
+        tokens = [hypothesis.tokens[:-1] if ends and hypothesis.stopped else hypothesis.tokens for hypothesis in hypotheses]
+        candidates = tuple(Candidate(self.language_model.detokenize(ids).strip(), hypothesis.score) for ids, hypothesis in zip(tokens, hypotheses, strict=True))
+        return Caption(candidates[0].text, candidates[0].score, candidates, tokens[0])
+
+    def _load_encoder(self, events: Listener) -> ImageEncoder:
+        if self._encoder is None:
+            from clipcap_cli.encoders.registry import load_encoder
+
+            encoder = load_encoder(self.encoder_spec, home=self.home, device=str(self.device), events=events)
+            if encoder.fingerprint != self.encoder_fingerprint:
+                raise InputError(
+                    f"the encoder {self.encoder_spec} here ({encoder.fingerprint:.12}) is not the one that this captioner was trained with "
+                    f"({self.encoder_fingerprint:.12}): its captions would mean nothing",
+                    hint="Bring back the weights that it was trained with, or train again.",
+                )
+            self._encoder = encoder
+        return self._encoder
+
+
+@contextmanager
+def _evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Without dropout; as it was afterwards."""
+    training = [module.training for module in modules]
+    for module in modules:
+        module.eval()
+    try:
+        yield
+    finally:
+        for module, was in zip(modules, training, strict=True):
+            module.train(was)

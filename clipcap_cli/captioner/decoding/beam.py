@@ -1,0 +1,133 @@
+"""Beam search over a batch of pictures.
+
+A beam that has made the stop token stays among the others with its score and length frozen, and can still be pushed out; a picture is finished when all its
+beams have stopped, and then leaves the batch. Width 1 is the greedy choice.
+Source: the search of the published predictor, there for one picture and without a cache.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from clipcap_cli.captioner.decoding.base import Hypothesis, Steps, check_places
+
+_NEVER = float("-inf")
+
+
+@dataclass(frozen=True)
+class _Beams:
+    """The beams of the pictures that are still being written, best first: [pictures, width, …]."""
+
+    tokens: Tensor  # [pictures, width, tokens made]
+    sums: Tensor  # of log-probabilities
+    lengths: Tensor  # tokens up to the stop token
+    stopped: Tensor
+
+
+@torch.no_grad()  # not inference_mode: what a model caches inside must stay usable in training
+def beam_search(
+    language_model: Steps,
+    prefix: Tensor,
+    *,
+    beams: int,
+    max_tokens: int,
+    min_tokens: int,
+    stop: int,
+    temperature: float = 1.0,
+    length_penalty: float = 1.0,
+) -> list[list[Hypothesis]]:
+    """The best continuations of each prefix.
+
+    Args:
+        prefix: [n, prefix_length, lm_width].
+        beams: width of the search.
+        max_tokens: steps at most.
+        min_tokens: the stop token cannot be any of the tokens before this one.
+        stop: the token that ends a continuation.
+        temperature: logits are divided by it.
+        length_penalty: beams are ranked by sum / length ** length_penalty.
+
+    Returns:
+        For each prefix up to `beams` hypotheses, best first (fewer where the vocabulary has not as many).
+
+    Raises:
+        InputError: prefix and tokens do not fit into the language model's positions.
+    """
+    check_places(language_model, prefix.shape[1], max_tokens)
+    found: list[list[Hypothesis]] = [[] for _ in range(len(prefix))]
+    if not found:
+        return found
+    pictures = torch.arange(len(prefix), device=prefix.device)  # where the rows of `state` belong in `found`
+    state = _Beams(
+        tokens=torch.empty(len(prefix), 1, 0, dtype=torch.long, device=prefix.device),
+        sums=torch.zeros(len(prefix), 1, device=prefix.device),
+        lengths=torch.zeros(len(prefix), 1, dtype=torch.long, device=prefix.device),
+        stopped=torch.zeros(len(prefix), 1, dtype=torch.bool, device=prefix.device),
+    )
+    never = torch.tensor([stop], device=prefix.device)
+    logits, cache = language_model.step(prefix, None)
+    for made in range(1, max_tokens + 1):
+        if made < min_tokens:
+            logits = logits.index_fill(1, never, _NEVER)
+        width = state.sums.shape[1]
+        state, source = _advance(state, logits / temperature, beams, stop, length_penalty)
+        finished = state.stopped.all(dim=1) if made < max_tokens else torch.ones_like(pictures, dtype=torch.bool)
+        if finished.any():
+            for row in finished.nonzero()[:, 0].tolist():
+                found[int(pictures[row])] = _hypotheses(state, row, length_penalty)
+            if finished.all():
+                break
+        going = (~finished).nonzero()[:, 0]
+        rows = (going[:, None] * width + source[going]).flatten()  # of the cache, for every beam that goes on
+        pictures, state = pictures[going], _Beams(state.tokens[going], state.sums[going], state.lengths[going], state.stopped[going])
+        if not _unchanged(rows, len(logits)):
+            cache = language_model.reorder(cache, rows)
+        logits, cache = language_model.step(language_model.embed(state.tokens[:, :, -1].flatten()[:, None]), cache)
+    return found
+
+
+def _advance(state: _Beams, logits: Tensor, beams: int, stop: int, length_penalty: float) -> tuple[_Beams, Tensor]:
+    """The next beams, and of each the beam that it continues [pictures, width]."""
+    count, width = state.sums.shape
+    # The best continuations of all beams together are among the best of each.
+    kept = min(beams, logits.shape[-1])
+    values, tokens = logits.topk(kept)
+    log_probs = (values - logits.logsumexp(dim=-1, keepdim=True)).view(count, width, kept)
+    tokens = tokens.view(count, width, kept)
+    # A stopped beam has one continuation, which changes nothing: token 0 at no cost, cut off in the end.
+    frozen = torch.full_like(log_probs[0, 0], _NEVER)
+    frozen[0] = 0.0
+    log_probs = torch.where(state.stopped[:, :, None], frozen, log_probs)
+    tokens = torch.where(state.stopped[:, :, None], 0, tokens)
+
+    lengths = state.lengths + ~state.stopped
+    sums = state.sums[:, :, None] + log_probs
+    ranks = sums / lengths[:, :, None] ** length_penalty
+    chosen = ranks.flatten(1).topk(min(beams, width * kept)).indices
+    source = chosen // kept
+    token = tokens.flatten(1).gather(1, chosen)
+    sums = sums.flatten(1).gather(1, chosen)
+    following = _Beams(
+        tokens=torch.cat([state.tokens.gather(1, source[:, :, None].expand(-1, -1, state.tokens.shape[2])), token[:, :, None]], dim=2),
+        sums=sums,
+        lengths=lengths.gather(1, source),
+        # An impossible beam (there were not as many possible ones) holds nothing up.
+        stopped=state.stopped.gather(1, source) | (token == stop) | (sums == _NEVER),
+    )
+    return following, source
+
+
+def _hypotheses(state: _Beams, row: int, length_penalty: float) -> list[Hypothesis]:
+    tokens, sums, lengths, stopped = (values[row].tolist() for values in (state.tokens, state.sums, state.lengths, state.stopped))
+    return [
+        Hypothesis(tuple(ids[:length]), total / length**length_penalty, ended)
+        for ids, total, length, ended in zip(tokens, sums, lengths, stopped, strict=True)
+        if total != _NEVER
+    ]
+
+
+def _unchanged(rows: Tensor, count: int) -> bool:
+    return len(rows) == count and torch.equal(rows, torch.arange(count, device=rows.device))

@@ -1,0 +1,40 @@
+"""Changing how captions are written, setting by setting. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from clipcap_cli.errors import InputError
+from clipcap_cli.recipe.schema import Decode
+from clipcap_cli.storage.names import nearest
+
+
+def change_decoding(decode: Decode, changes: Mapping[str, Any]) -> Decode:
+    """`decode` with some settings changed, and checked again.
+
+    A setting that only one strategy knows brings that strategy with it: `beams=5` means beam search, unless a strategy is named too.
+
+    Raises:
+        InputError: an unknown setting, or a value out of its range; all of them are named.
+    """
+    changes = dict(changes)
+    if "strategy" not in changes and "beams" in changes:
+        changes["strategy"] = "beam"
+    elif "strategy" not in changes and "top_p" in changes:
+        changes["strategy"] = "nucleus"
+    try:
+        return Decode.model_validate({**decode.model_dump(), **changes})
+    except ValidationError as error:
+        raise InputError("; ".join(_sentence(mistake) for mistake in error.errors()), where="decode", hint="docs/recipe.md lists the settings.") from error
+
+
+def _sentence(mistake: Any) -> str:
+    key = ".".join(map(str, mistake["loc"]))
+    if mistake["type"] == "extra_forbidden":
+        meant = nearest(key, Decode.model_fields)
+        return f"unknown setting {key!r}" + (f"; did you mean {meant!r}?" if meant else "")
+    detail = mistake["msg"].removeprefix("Value error, ")
+    return f"{key}: {detail[0].lower()}{detail[1:]}, not {mistake['input']!r:.60}" if key else detail

@@ -1,0 +1,286 @@
+"""Any causal language model of transformers behind one small face: what continues the prefix with a caption.
+
+Sizes, the end token and the place of the embedding are read off the model; whether the parts fit together as the face promises is tried out once, when it is
+loaded. Weights come from safetensors files only, and no code that lies beside them is run.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from clipcap_cli.captioner.lm_folders import find_folder, hash_of_weights
+from clipcap_cli.errors import InputError
+from clipcap_cli.events import Listener, silent
+from clipcap_cli.storage.home import Home
+
+# transformers computes gelu_new step by step; torch has the same curve in one kernel (differences below 1e-6).
+_FUSED = {"gelu_new": "gelu_pytorch_tanh"}
+_ACTIVATIONS = ("activation_function", "hidden_act", "activation")
+_DROPOUT = re.compile(r"(pdrop|dropout(_p|_prob|_rate)?)$")
+_SAMPLE = "a dog"  # what every tokenizer can write
+_PROBE_LENGTH = 3  # tokens: the fewest that show that a place does not see the ones after it
+_PROBE_TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}  # of the largest number compared
+
+
+class LanguageModel(nn.Module):
+    """A causal language model with its tokenizer.
+
+    Attributes:
+        name: what the user calls it: "builtin:nano", a folder, a hub id.
+        folder: where its files lie.
+        width: size of its vectors.
+        vocabulary: number of its logits.
+        end_token: the id that ends a text.
+        max_positions: places it has, prefix included; None where there is no limit.
+        tuned: its weights may differ from those in `folder`, because they were trained or copied from elsewhere. Starts as False.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, name: str, folder: Path) -> None:
+        super().__init__()
+        self.model = model
+        self.tokenizer = tokenizer
+        self.name = name
+        self.folder = folder
+        config = model.config.get_text_config()
+        self.width: int = model.get_input_embeddings().embedding_dim
+        self.vocabulary: int = model.get_output_embeddings().weight.shape[0]
+        self.max_positions: int | None = getattr(config, "max_position_embeddings", None)
+        self.end_token = _end_token(tokenizer, config, folder)
+        self.tuned = False
+        # What some families do to their logits; whoever does anything else is found out by `_probe`.
+        self._logit_factor = float(getattr(config, "logit_scale", None) or 1.0) / float(getattr(config, "logits_scaling", None) or 1.0)
+        self._softcap: float | None = getattr(config, "final_logit_softcapping", None)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """64 hex digits of the stock weights that stand under its name."""
+        return hash_of_weights(self.folder)
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text; no special tokens are added, and none that is spelled out in a text is taken for one."""
+        if not texts:
+            return []
+        encoded = self.tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True, return_attention_mask=False, verbose=False)
+        ids: list[list[int]] = encoded["input_ids"]
+        return ids
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of token ids, special tokens left out."""
+        text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Token ids [...] to their vectors [..., width]."""
+        vectors: Tensor = self.model.get_input_embeddings()(tokens)
+        return vectors
+
+    def hidden(self, embeddings: Tensor) -> Tensor:
+        """The last hidden states [n, t, width] of the vectors [n, t, width]; padding, if any, stands at the end and needs no mask."""
+        states: Tensor = self.model.base_model(inputs_embeds=embeddings, use_cache=False).last_hidden_state
+        return states
+
+    @property
+    def output_weight(self) -> Tensor | None:
+        """[vocabulary, width] where `logits` is nothing but a product with it, else None."""
+        head = self.model.get_output_embeddings()
+        plain = getattr(head, "bias", None) is None and self._logit_factor == 1.0 and self._softcap is None
+        weight: Tensor = head.weight
+        return weight if plain else None
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Last hidden states [..., width] to logits [..., vocabulary]."""
+        logits: Tensor = self.model.get_output_embeddings()(hidden)
+        if self._logit_factor != 1.0:
+            logits = logits * self._logit_factor
+        if self._softcap is not None:
+            logits = torch.tanh(logits / self._softcap) * self._softcap
+        return logits
+
+    def step(self, embeddings: Tensor, cache: Any | None) -> tuple[Tensor, Any]:
+        """Go on by some places.
+
+        Args:
+            embeddings: [n, t, width], what comes next.
+            cache: what the step before gave, None at the beginning. It is used up.
+
+        Returns:
+            Logits of the last place, float32 [n, vocabulary], and the cache for the next step.
+        """
+        if cache is None:
+            from transformers import DynamicCache
+
+            cache = DynamicCache(config=self.model.config)
+        out = self.model.base_model(inputs_embeds=embeddings, past_key_values=cache, use_cache=True)
+        return self.logits(out.last_hidden_state[:, -1]).float(), out.past_key_values
+
+    def reorder(self, cache: Any, index: Tensor) -> Any:
+        """The cache whose row i is the old row index[i]; rows may be left out or come twice."""
+        cache.reorder_cache(index)
+        return cache
+
+    def save(self, folder: Path) -> None:
+        """Write configuration, weights (safetensors, in the precision they have) and tokenizer into `folder`."""
+        with _quiet():
+            self.model.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """As `nn.Module.requires_grad_`; weights that ask for gradients count as tuned from then on."""
+        self.tuned = self.tuned or requires_grad
+        return super().requires_grad_(requires_grad)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """As `nn.Module.load_state_dict`; weights from elsewhere count as tuned."""
+        self.tuned = True
+        return super().load_state_dict(state_dict, strict, assign)
+
+
+def load_language_model(
+    name: str, *, home: Home | None = None, dropout: float = 0.0, dtype: torch.dtype = torch.float32, events: Listener = silent
+) -> LanguageModel:
+    """The language model that `name` means, on the CPU, frozen, in eval mode.
+
+    Args:
+        name: "builtin:nano", a folder, or a hub id ("gpt2").
+        home: its `weights/NAME` is looked at before the hub is.
+        dropout: probability of every dropout inside, when it is put into training mode.
+        dtype: of the weights in memory, whatever the files have.
+
+    Raises:
+        InputError: there is no such model, its files are damaged or incomplete, or it is no causal language model.
+        MissingError: it would have to be downloaded and that cannot be done now.
+    """
+    folder = find_folder(name, home=home, events=events)
+    if folder == Path(name).expanduser():
+        name = str(folder.absolute())  # so that it is found again from anywhere
+    return load_from_folder(folder, name=name, dropout=dropout, dtype=dtype)
+
+
+def load_from_folder(folder: Path, *, name: str, dropout: float = 0.0, dtype: torch.dtype = torch.float32) -> LanguageModel:
+    """`load_language_model` for files that are there."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    with _quiet():
+        try:
+            config = AutoConfig.from_pretrained(folder, **local)
+            _adjust(config, dropout)
+            model, loading = AutoModelForCausalLM.from_pretrained(
+                folder,
+                config=config,
+                dtype=dtype,
+                use_safetensors=True,
+                # Eager is the faster one for sequences as short as captions on a CPU (1.5 to 2 times, training included).
+                attn_implementation="sdpa" if torch.cuda.is_available() else "eager",
+                output_loading_info=True,
+                **local,
+            )
+        except Exception as error:  # whatever a damaged or foreign folder makes transformers raise
+            raise _unreadable(folder, "this language model cannot be loaded", error) from error
+        missing = sorted(loading["missing_keys"])
+        if missing:
+            raise InputError(
+                f"the weights of this language model are not complete: {len(missing)} tensors are missing, the first is {missing[0]!r}",
+                where=str(folder),
+                hint="Copy or download the folder again.",
+            )
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, **local)
+        except Exception as error:
+            raise _unreadable(folder, "the tokenizer of this language model cannot be loaded", error) from error
+        language_model = LanguageModel(model, tokenizer, name=name, folder=folder).eval()
+        nn.Module.requires_grad_(language_model, False)
+        _check_tokenizer(language_model)
+        _probe(language_model)
+    return language_model
+
+
+def _adjust(config: Any, dropout: float) -> None:
+    for key, value in config.to_dict().items():
+        if _DROPOUT.search(key) and isinstance(value, int | float) and not isinstance(value, bool):
+            setattr(config, key, dropout)
+        elif key in _ACTIVATIONS and value in _FUSED:
+            setattr(config, key, _FUSED[value])
+
+
+def _end_token(tokenizer: Any, config: Any, folder: Path) -> int:
+    for found in (tokenizer.eos_token_id, config.eos_token_id):
+        first = found[0] if isinstance(found, list) and found else found
+        if isinstance(first, int):
+            return first
+    raise InputError(
+        "this language model has no end token, so its captions would never end", where=str(folder), hint='Set "eos_token" in its tokenizer_config.json.'
+    )
+
+
+def _check_tokenizer(language_model: LanguageModel) -> None:
+    """Without its files, transformers makes an empty tokenizer and says nothing."""
+    [ids] = language_model.tokenize([_SAMPLE])
+    text = language_model.detokenize(ids).strip()
+    greatest = max([language_model.end_token, language_model.tokenizer.vocab_size - 1, *ids])
+    if not text or greatest >= language_model.vocabulary:
+        problem = f"it has the token {greatest}, and the model {language_model.vocabulary} tokens" if text else "its files are missing"
+        raise InputError(
+            f"the tokenizer of this language model does not fit: {problem}", where=str(language_model.folder), hint="Put the model's own tokenizer there."
+        )
+
+
+@torch.no_grad()
+def _probe(language_model: LanguageModel) -> None:
+    """Try on a few tokens that hidden states and logits are those of the model itself, that places do not see later ones, and that the cache works."""
+    folder = language_model.folder
+    tokens = torch.arange(_PROBE_LENGTH).unsqueeze(0) % language_model.vocabulary
+    try:
+        vectors = language_model.embed(tokens)
+        whole = language_model.model(inputs_embeds=vectors, use_cache=False).logits.float()
+        ours = language_model.logits(language_model.hidden(vectors)).float()
+        first, cache = language_model.step(vectors[:, :1], None)
+        last, _ = language_model.step(vectors[:, 1:], language_model.reorder(cache, torch.tensor([0])))
+    except Exception as error:
+        raise _unreadable(folder, "this model cannot be used as a causal language model", error) from error
+    tolerance = _PROBE_TOLERANCE[vectors.dtype] * max(1.0, whole.abs().max().item())
+    for what, found, expected in (
+        ("its logits are made in an unknown way", ours, whole),
+        ("it is not causal", first, whole[:, 0]),
+        ("it does not go on from a cache", last, whole[:, -1]),
+    ):
+        distance = (found - expected).abs().max().item()
+        if math.isnan(distance) or distance > tolerance:
+            raise InputError(f"this model cannot be used as a language model: {what}", where=str(folder), hint="Choose another, such as gpt2 or builtin:nano.")
+
+
+def _unreadable(folder: Path, message: str, error: Exception) -> InputError:
+    lines = str(error).strip().splitlines()
+    return InputError(
+        f"{message}: {lines[0] if lines else type(error).__name__}",
+        where=str(folder),
+        hint="It must be a causal language model of transformers with safetensors weights.",
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the log lines, warnings and bars of transformers; as they were afterwards."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

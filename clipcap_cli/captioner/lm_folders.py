@@ -1,0 +1,156 @@
+"""Where a language model's files lie: what a name means, and how they get here.
+
+A name is `builtin:nano`, a folder, or a hub id. Whatever it is, a folder comes out, checked for the files that are needed; nothing in it was executed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+from clipcap_cli.errors import ClipcapError, InputError, MissingError
+from clipcap_cli.events import Listener, Note, silent
+from clipcap_cli.storage.atomic import store_errors
+from clipcap_cli.storage.downloads import is_offline
+from clipcap_cli.storage.hashing import sha256_of_bytes, sha256_of_file
+from clipcap_cli.storage.home import Home
+from clipcap_cli.storage.names import unknown
+
+_BUILTIN = "builtin:"
+_BUILTINS = Path(__file__).parent / "builtin"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+# Of the repository's root: the configuration, the weights as safetensors, the tokenizer. Never pickles.
+_WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+_UNWANTED = ["*/*", "consolidated*"]
+# What the hub's pages state for model.safetensors.
+_SIZES = {
+    "gpt2": "548 MB",
+    "openai-community/gpt2": "548 MB",
+    "gpt2-medium": "1.5 GB",
+    "gpt2-large": "3.2 GB",
+    "gpt2-xl": "6.4 GB",
+    "distilgpt2": "353 MB",
+    "HuggingFaceTB/SmolLM2-135M": "269 MB",
+    "HuggingFaceTB/SmolLM2-360M": "724 MB",
+}
+
+
+def find_folder(name: str, *, home: Home | None = None, events: Listener = silent) -> Path:
+    """The folder of the language model that `name` means.
+
+    Looked for in this order: what ships with clipcap, a folder of that path, a folder of that name in the store's `weights/`, the hub's local cache, the hub.
+
+    Raises:
+        InputError: there is no such model, or the folder lacks what is needed.
+        MissingError: it would have to be downloaded and that cannot be done now.
+        StoreError: the download cannot be written.
+    """
+    if name.startswith(_BUILTIN):
+        known = [_BUILTIN + path.name for path in _BUILTINS.iterdir()] if _BUILTINS.is_dir() else []
+        if name not in known:
+            raise unknown("language model", name, known, listing="clipcap doctor")
+        return check_folder(_BUILTINS / name.removeprefix(_BUILTIN))
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return check_folder(path)
+    if path.exists() or not _HUB_ID.fullmatch(name):
+        what = "is a file" if path.exists() else "is not there"
+        raise InputError(
+            f"a language model is a folder, and {name!r} {what}",
+            where="language_model.name",
+            hint="Name a folder with config.json, model.safetensors and a tokenizer, a hub id such as gpt2, or builtin:nano.",
+        )
+    brought = home.weights / name if home else None
+    if brought and brought.is_dir():
+        return check_folder(brought)
+    return check_folder(_cached(name) or _download(name, brought, events))
+
+
+def check_folder(folder: Path) -> Path:
+    """`folder`, if it holds a configuration and weights as safetensors.
+
+    Raises:
+        InputError: it does not.
+    """
+    if not (folder / "config.json").is_file():
+        raise InputError("this folder is no language model: it has no config.json", where=str(folder), hint="Name the folder that save_pretrained wrote.")
+    if not weight_files(folder):
+        pickled = [path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in sorted(folder.glob(pattern))]
+        what = f"only {pickled[0]}, a pickle, which clipcap never opens" if pickled else "no .safetensors file"
+        convert = f"python -c \"from transformers import AutoModelForCausalLM as M; M.from_pretrained('{folder}').save_pretrained('{folder}')\""
+        raise InputError(
+            f"the weights of this language model cannot be read: the folder has {what}",
+            where=str(folder),
+            hint=f"If you trust it, convert it once: {convert}" if pickled else "Put model.safetensors there.",
+        )
+    return folder
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a language model's folder, in order of their names."""
+    return sorted(folder.glob("*.safetensors"))
+
+
+def copy_folder(folder: Path, to: Path) -> None:
+    """Copy what belongs to a language model, and nothing else of its folder, to the new folder `to`."""
+    to.mkdir()
+    for pattern in _WANTED:
+        for path in folder.glob(pattern):
+            shutil.copyfile(path, to / path.name)
+
+
+def hash_of_weights(folder: Path) -> str:
+    """64 hex digits that change when any weight file of the folder does."""
+    return sha256_of_bytes("".join(sha256_of_file(path) for path in weight_files(folder)).encode())
+
+
+def _cached(name: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(name, "config.json")
+    folder = Path(found).parent if isinstance(found, str) else None
+    return folder if folder and _is_whole(folder) else None
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether an earlier download was not broken off."""
+    index = folder / "model.safetensors.index.json"
+    shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.is_file() else set()
+    tokenizer = any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"))
+    return tokenizer and bool(weight_files(folder)) and all((folder / shard).is_file() for shard in shards)
+
+
+def _download(name: str, brought: Path | None, events: Listener) -> Path:
+    size = _SIZES.get(name)
+    what = f"the language model {name!r}" + (f" ({size})" if size else "")
+    place = f" or copy it to {brought}" if brought else ""
+    by_hand = f"Or bring it by hand: download https://huggingface.co/{name} on another machine and name its folder as language_model.name{place}."
+    if is_offline():
+        raise MissingError(f"{what} is not here, and clipcap is offline", hint=f"Type this again without --offline and CLIPCAP_OFFLINE. {by_hand}")
+
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    events(Note(f"{what} is downloaded once, from https://huggingface.co/{name}"))
+    drew = not are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        with store_errors(Path("~/.cache/huggingface").expanduser()):
+            return Path(snapshot_download(name, allow_patterns=_WANTED, ignore_patterns=_UNWANTED))
+    except ClipcapError:
+        raise
+    except GatedRepoError as error:
+        raise MissingError(f"{what} is only for those who accepted its terms", hint=f"Accept them on its page and run `hf auth login`. {by_hand}") from error
+    except RepositoryNotFoundError as error:
+        raise InputError(
+            f"there is no language model {name!r}: neither a folder nor a public model of the hub", hint="Check the spelling; builtin:nano needs no download."
+        ) from error
+    except Exception as error:  # the kinds depend on the hub library's version and on the HTTP library under it
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise MissingError(f"{what} could not be downloaded: {reason}", hint=f"Type this again: it goes on where it stopped. {by_hand}") from error
+    finally:
+        if drew:
+            enable_progress_bars()
