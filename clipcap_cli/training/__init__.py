@@ -1,0 +1,1 @@
+"""From a recipe, a dataset and its embeddings to a captioner: one run."""

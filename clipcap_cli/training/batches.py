@@ -1,0 +1,88 @@
+"""Batches whose captions are of like length, so that almost nothing is padding, in an order that a seed decides.
+
+All captions are shuffled, taken in pools of many batches, sorted by length inside a pool, cut into batches, and the batches shuffled: every epoch mixes the
+captions anew, yet a batch holds neighbours in length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clipcap_cli.training.cross_entropy import IGNORED
+from clipcap_cli.training.samples import Samples
+
+_POOL_BATCHES = 100
+_TARGETS_STEP = 64  # numbers of targets are rounded up to this: kernels are cached by shape, and ever new shapes let memory grow
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch, on the CPU.
+
+    Attributes:
+        embeddings: float32 [captions, embedding_size].
+        tokens: the language model's input behind the prefix, int64 [captions, longest - 1]; padded at the end with token 0, which nothing attends to.
+        places: flat places in [captions, prefix_length + longest - 1] whose hidden state predicts a target, int64 [targets].
+        targets: int64 [targets], padded with IGNORED.
+        count: targets that count.
+    """
+
+    embeddings: Tensor
+    tokens: Tensor
+    places: Tensor
+    targets: Tensor
+    count: int
+
+
+def batches_per_epoch(captions: int, batch_size: int) -> int:
+    """How many batches an epoch has; the last one may be smaller."""
+    return -(-captions // batch_size)
+
+
+def order_of(lengths: np.ndarray, batch_size: int, generator: np.random.Generator) -> list[np.ndarray]:
+    """Captions of each batch of one epoch: every caption once.
+
+    Args:
+        lengths: tokens of each caption, [captions].
+    """
+    shuffled = generator.permutation(len(lengths))
+    pool = batch_size * _POOL_BATCHES
+    batches: list[np.ndarray] = []
+    for first in range(0, len(shuffled), pool):
+        members = shuffled[first : first + pool]
+        members = members[np.argsort(lengths[members], kind="stable")]
+        batches += [members[start : start + batch_size] for start in range(0, len(members), batch_size)]
+    return [batches[number] for number in generator.permutation(len(batches))]
+
+
+def make_batch(samples: Samples, members: np.ndarray, prefix_length: int) -> Batch:
+    """Gather the captions `members` into one batch."""
+    lengths = samples.lengths[members]
+    longest = int(lengths.max())
+    within = np.arange(longest)
+    there = within < lengths[:, None]
+    padded = np.zeros((len(members), longest), np.int64)
+    padded[there] = samples.tokens[(samples.starts[members][:, None] + within)[there]]
+    caption, token = np.nonzero(there)
+    # The hidden state at place prefix_length - 1 + t predicts token t.
+    places = caption * (prefix_length + longest - 1) + prefix_length - 1 + token
+    spare = -len(places) % _TARGETS_STEP
+    return Batch(
+        embeddings=torch.from_numpy(samples.embeddings[samples.rows[members]]),
+        tokens=torch.from_numpy(padded[:, :-1]),
+        places=torch.from_numpy(np.pad(places, (0, spare))),
+        targets=torch.from_numpy(np.pad(padded[there], (0, spare), constant_values=IGNORED)),
+        count=len(places),
+    )
+
+
+def batches_of(samples: Samples, batch_size: int, prefix_length: int) -> Iterator[Batch]:
+    """All samples once, shortest first: for validation."""
+    by_length = np.argsort(samples.lengths, kind="stable")
+    for start in range(0, len(by_length), batch_size):
+        yield make_batch(samples, by_length[start : start + batch_size], prefix_length)

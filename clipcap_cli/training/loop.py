@@ -1,0 +1,192 @@
+"""The training loop: batches in, steps made, validations and the best weights out. It can be read in one sitting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from clipcap_cli.captioner.captioner import Captioner
+from clipcap_cli.events import Advanced, Finished, Listener, Started
+from clipcap_cli.recipe import Recipe
+from clipcap_cli.training.batches import Batch, batches_of, batches_per_epoch, make_batch, order_of
+from clipcap_cli.training.objective import caption_loss
+from clipcap_cli.training.optimizer import make_optimizer, make_schedule
+from clipcap_cli.training.samples import Samples
+
+LOG_EVERY = 10  # steps between lines of metrics.jsonl
+_VALIDATION_BATCH = 128
+_SMOOTHING = 0.95  # of the loss on the progress bar
+
+
+@dataclass(frozen=True)
+class Validated:
+    """What a validation found; `loss` is the mean of a token."""
+
+    step: int
+    loss: float
+    is_best: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the loop ended."""
+
+    steps: int
+    minutes: float
+    best_step: int
+    best_loss: float
+    ended_because: str
+    interrupted: bool
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the loop calls while it works.
+
+    Attributes:
+        log: gets a line of metrics.
+        validated: called after each validation, with the weights as they were then.
+        should_stop: asked after each step.
+    """
+
+    log: Callable[[dict[str, Any]], None]
+    validated: Callable[[Validated], None]
+    should_stop: Callable[[], bool]
+
+
+def planned_steps(recipe: Recipe, captions: int) -> int:
+    """Optimiser steps of the whole run."""
+    return recipe.train.epochs * -(-batches_per_epoch(captions, recipe.train.batch_size) // recipe.train.accumulate)
+
+
+def run_loop(captioner: Captioner, train: Samples, val: Samples | None, recipe: Recipe, *, precision: str, hooks: Hooks, events: Listener) -> Outcome:
+    """Train the captioner's mapper (and language model, where its parameters have gradients) in place.
+
+    Args:
+        precision: "fp32" or "bf16" (autocast; weights stay fp32).
+
+    Returns:
+        How it ended; the weights are those of the last step.
+    """
+    settings = recipe.train
+    device = next(captioner.mapper.parameters()).device
+    tunes_lm = any(parameter.requires_grad for parameter in captioner.language_model.parameters())
+    optimizer = make_optimizer(captioner.mapper, captioner.language_model, settings)
+    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    steps = planned_steps(recipe, len(train))
+    schedule = make_schedule(optimizer, steps, settings.warmup)
+    noise_generator = torch.Generator().manual_seed(recipe.seed)
+    prefix_length = captioner.mapper.prefix_length
+
+    best_step, best_loss, since_best = 0, float("inf"), 0
+    started = time.monotonic()
+    ended_because, interrupted = "all epochs done", False
+    shown: float | None = None
+    logged_loss, logged_tokens, logged_at = 0.0, 0, started
+    step = 0
+    events(Started("train", steps, "steps"))
+    _set_training(captioner, tunes_lm)
+    for epoch, group in _groups_of_batches(train, recipe):
+        count = sum(int(train.lengths[members].sum()) for members in group)
+        loss_sum = 0.0
+        for members in group:
+            batch = _to(make_batch(train, members, prefix_length), device)
+            with _autocast(device, precision):
+                loss = caption_loss(
+                    batch,
+                    captioner.preparation,
+                    captioner.mapper,
+                    captioner.language_model,
+                    noise=recipe.encoder.noise,
+                    label_smoothing=settings.label_smoothing,
+                    generator=noise_generator,
+                )
+            # Batches of a step count by their tokens, as if they were one.
+            (loss * (batch.count / count)).backward()  # type: ignore[no-untyped-call]
+            loss_sum += loss.item() * batch.count
+        if settings.clip_grad is not None:
+            nn.utils.clip_grad_norm_(trained, settings.clip_grad)
+        optimizer.step()
+        optimizer.zero_grad()
+        rate = schedule.get_last_lr()[0]
+        schedule.step()
+        step += 1
+
+        loss_now = loss_sum / count
+        shown = loss_now if shown is None else _SMOOTHING * shown + (1 - _SMOOTHING) * loss_now
+        events(Advanced("train", 1, {"loss": shown, "epoch": epoch}))
+        logged_loss, logged_tokens = logged_loss + loss_sum, logged_tokens + count
+        if step % LOG_EVERY == 0 or step == steps:
+            now = time.monotonic()
+            per_second = logged_tokens / max(now - logged_at, 1e-9)
+            hooks.log({"step": step, "epoch": epoch, "loss": logged_loss / logged_tokens, "lr": rate, "tokens_per_s": round(per_second)})
+            logged_loss, logged_tokens, logged_at = 0.0, 0, now
+
+        minutes = (time.monotonic() - started) / 60
+        interrupted = hooks.should_stop()
+        out_of_time = settings.max_minutes is not None and minutes >= settings.max_minutes
+        last = interrupted or out_of_time or step == steps
+        if step % settings.validate_every == 0 or (last and not interrupted):
+            val_loss = validation_loss(captioner, val, precision) if val else shown
+            is_best = val_loss < best_loss
+            if is_best:
+                best_step, best_loss, since_best = step, val_loss, 0
+            else:
+                since_best += 1
+            hooks.validated(Validated(step, val_loss, is_best))
+            _set_training(captioner, tunes_lm)
+            logged_at = time.monotonic()
+            if val and settings.patience is not None and since_best >= settings.patience and not last:
+                ended_because = f"no better validation loss in {since_best} validations"
+                break
+        if interrupted or out_of_time:
+            ended_because = "interrupted" if interrupted else f"{settings.max_minutes:g} minutes were up"
+            break
+    events(Finished("train"))
+    return Outcome(step, (time.monotonic() - started) / 60, best_step, best_loss, ended_because, interrupted)
+
+
+@torch.no_grad()
+def validation_loss(captioner: Captioner, samples: Samples, precision: str) -> float:
+    """Mean loss of a token over all of `samples`, without noise, dropout and smoothing."""
+    device = next(captioner.mapper.parameters()).device
+    _set_training(captioner, False, mapper=False)
+    total, count = 0.0, 0
+    for batch in batches_of(samples, _VALIDATION_BATCH, captioner.mapper.prefix_length):
+        with _autocast(device, precision):
+            loss = caption_loss(_to(batch, device), captioner.preparation, captioner.mapper, captioner.language_model)
+        total += loss.item() * batch.count
+        count += batch.count
+    return total / count
+
+
+def _groups_of_batches(samples: Samples, recipe: Recipe) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """(epoch from 1, the batches of one step) over all epochs; the order depends on the seed and the epoch alone."""
+    accumulate = recipe.train.accumulate
+    for epoch in range(1, recipe.train.epochs + 1):
+        order = order_of(samples.lengths, recipe.train.batch_size, np.random.default_rng([recipe.seed, epoch]))
+        for start in range(0, len(order), accumulate):
+            yield epoch, order[start : start + accumulate]
+
+
+def _set_training(captioner: Captioner, language_model: bool, mapper: bool = True) -> None:
+    captioner.mapper.train(mapper)
+    captioner.language_model.train(language_model)
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    if device.type == "cpu":
+        return batch
+    moved = {name: value.to(device, non_blocking=True) for name, value in vars(batch).items() if isinstance(value, torch.Tensor)}
+    return replace(batch, **moved)
+
+
+def _autocast(device: torch.device, precision: str) -> Any:
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()

@@ -1,0 +1,243 @@
+"""One training from recipe to bundle: gather what the recipe names, say what is planned, run the loop, keep the best."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+
+from clipcap_cli.captioner.bundle import load_bundle, save_bundle
+from clipcap_cli.captioner.captioner import Captioner
+from clipcap_cli.captioner.language_models import load_language_model
+from clipcap_cli.captioner.mappers import Preparation, build_mapper
+from clipcap_cli.captioner.models import find_captioner
+from clipcap_cli.datasets.dataset import Dataset, Image, open_dataset
+from clipcap_cli.embeddings.pipeline import embed_dataset
+from clipcap_cli.embeddings.store import EmbeddingStore
+from clipcap_cli.encoders.base import ImageEncoder
+from clipcap_cli.encoders.precision import choose_device, choose_precision
+from clipcap_cli.encoders.registry import load_encoder
+from clipcap_cli.errors import InputError
+from clipcap_cli.events import Listener, Note, silent
+from clipcap_cli.recipe import Recipe, dump_recipe, load_recipe
+from clipcap_cli.storage.atomic import store_errors, write_text
+from clipcap_cli.storage.home import Home, open_home
+from clipcap_cli.storage.names import free_name
+from clipcap_cli.training.interrupts import stop_requests
+from clipcap_cli.training.loop import Hooks, Outcome, Validated, planned_steps, run_loop
+from clipcap_cli.training.runs import Run, RunInfo, run_lock
+from clipcap_cli.training.samples import Samples, collect_samples
+
+_SAMPLE_PICTURES = 3  # captioned at each validation, so that one sees it learn
+
+
+def train(
+    recipe: Recipe | str | os.PathLike[str],
+    overrides: Mapping[str, Any] | Iterable[str] = (),
+    *,
+    home: Home | None = None,
+    device: str = "auto",
+    events: Listener = silent,
+) -> Run:
+    """Train a captioner.
+
+    Args:
+        recipe: a Recipe, a path, or the name of a shipped recipe.
+        overrides: `{"train.epochs": 3}` or `["train.epochs=3"]`; only with a path or name.
+        device: "auto", "cpu", "cuda", ….
+
+    Returns:
+        The run; `run.best` is the bundle. A run that was interrupted is returned too, with `run.info.status == "stopped"`.
+
+    Raises:
+        InputError: the recipe, the dataset or a model it names is wrong.
+        MissingError: weights or a package are missing.
+        StoreError: the store cannot be written.
+    """
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe, overrides)
+    home = (home or open_home()).prepare()
+    dataset = _dataset_of(recipe, home)
+    where = choose_device(device)
+    precision, reason = choose_precision(recipe.train.precision, where)
+
+    torch.manual_seed(recipe.seed)
+    encoder = load_encoder(recipe.encoder.name, home=home, device=device, events=events)
+    language_model = load_language_model(recipe.language_model.name, home=home, dropout=recipe.train.dropout)
+    embedded = embed_dataset(dataset, encoder, events=events)
+    if embedded.problems:
+        events(Note(f"{len(embedded.problems):,} pictures could not be embedded and are left out; the first: {embedded.problems[0].message}", "warning"))
+    train_images = _embedded_images(dataset, recipe.dataset.train, embedded.store)
+    val_images = _embedded_images(dataset, recipe.dataset.val, embedded.store) if recipe.dataset.val else []
+
+    samples = collect_samples(train_images, embedded.store, language_model, recipe.mapper.prefix_length)
+    val = collect_samples(val_images, embedded.store, language_model, recipe.mapper.prefix_length) if val_images else None
+    if not len(samples):
+        raise InputError(f"split {recipe.dataset.train!r} of dataset {dataset.name!r} has no picture with a caption", hint=_splits_hint(dataset))
+    captioner = _new_captioner(recipe, encoder, language_model, samples, home, dataset, where)
+
+    run = Run(home, free_name(home.runs, recipe.name))
+    with store_errors(run.path), run_lock(run):
+        run.path.mkdir(parents=True)
+        write_text(run.path / "recipe.yaml", dump_recipe(recipe))
+        info = RunInfo(
+            name=run.name,
+            status="running",
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            dataset=dataset.name,
+            dataset_version=dataset.version,
+            encoder=recipe.encoder.name,
+            language_model=recipe.language_model.name,
+            planned_steps=planned_steps(recipe, len(samples)),
+        )
+        run.write_info(info)
+        for line in _plan(recipe, dataset, samples, val, captioner, info.planned_steps):
+            events(Note(line))
+        events(Note(f"{precision}: {reason}; {torch.get_num_threads()} threads" if where.type == "cpu" else f"{precision}: {reason}"))
+        try:
+            with stop_requests() as should_stop:
+                hooks = Hooks(log=run.log, validated=_keeper(run, captioner, val_images, embedded.store, events), should_stop=should_stop)
+                outcome = run_loop(captioner, samples, val, recipe, precision=precision, hooks=hooks, events=events)
+            save_bundle(captioner, run.path / "last")
+            if not run.best.exists():  # interrupted before the first validation
+                save_bundle(captioner, run.best)
+        except BaseException as error:
+            run.write_info(
+                replace(info, status="stopped" if isinstance(error, KeyboardInterrupt) else "failed", ended_because=str(error) or type(error).__name__)
+            )
+            raise
+        run.write_info(_ended(info, outcome))
+    return run
+
+
+def _ended(info: RunInfo, outcome: Outcome) -> RunInfo:
+    validated = outcome.best_step > 0
+    return replace(
+        info,
+        status="stopped" if outcome.interrupted else "finished",
+        steps=outcome.steps,
+        minutes=round(outcome.minutes, 2),
+        best_step=outcome.best_step if validated else None,
+        best_loss=round(outcome.best_loss, 4) if validated else None,
+        ended_because=outcome.ended_because,
+    )
+
+
+def _dataset_of(recipe: Recipe, home: Home) -> Dataset:
+    if recipe.dataset.name is None:
+        raise InputError("the recipe names no dataset", where="dataset.name", hint="Add dataset.name=NAME to the command; `clipcap dataset list` lists them.")
+    dataset = open_dataset(recipe.dataset.name, home=home)
+    if recipe.dataset.train not in dataset.splits():
+        raise InputError(f"dataset {dataset.name!r} has no split {recipe.dataset.train!r}", where="dataset.train", hint=_splits_hint(dataset))
+    return dataset
+
+
+def _splits_hint(dataset: Dataset) -> str:
+    return f"Its splits are {', '.join(f'{name} ({count:,} pictures)' for name, count in dataset.splits().items())}."
+
+
+def _embedded_images(dataset: Dataset, split: str, store: EmbeddingStore) -> list[Image]:
+    images = [image for image in dataset.images(split) if image.captions]
+    missing = set(store.missing([image.image_id for image in images]))
+    return [image for image in images if image.image_id not in missing]
+
+
+def _new_captioner(
+    recipe: Recipe, encoder: ImageEncoder, language_model: Any, samples: Samples, home: Home, dataset: Dataset, device: torch.device
+) -> Captioner:
+    """The captioner before its first step: fresh, or with the weights of `init`."""
+    settings = recipe.mapper
+    mapper = build_mapper(
+        settings.kind,
+        embedding_size=encoder.embedding_size,
+        lm_width=language_model.width,
+        prefix_length=settings.prefix_length,
+        clip_length=settings.clip_length,
+        layers=settings.layers,
+        heads=settings.heads,
+    )
+    if recipe.encoder.standardize:
+        preparation = Preparation.fitted(torch.from_numpy(samples.embeddings), normalize=recipe.encoder.normalize)
+    else:
+        preparation = Preparation(recipe.encoder.normalize)
+    if recipe.init is not None:
+        start = load_bundle(find_captioner(recipe.init, home).path, home=home, device="cpu")
+        _copy_weights(start.mapper, mapper, recipe.init, "mapper")
+        _copy_weights(start.language_model, language_model, recipe.init, "language model")
+        if start.encoder_fingerprint != encoder.fingerprint:
+            raise InputError(f"{recipe.init!r} was made with the encoder {start.encoder_spec}, not {encoder.spec}", where="init")
+        preparation = start.preparation
+    language_model.requires_grad_(recipe.language_model.tune == "full")
+    return Captioner(
+        encoder_spec=encoder.spec,
+        encoder_fingerprint=encoder.fingerprint,
+        preparation=preparation.to(device),
+        mapper=mapper.to(device),
+        language_model=language_model.to(device),
+        decode=recipe.decode,
+        info={"dataset": {"name": dataset.name, "version": dataset.version}},
+        home=home,
+    )
+
+
+def _copy_weights(source: torch.nn.Module, target: torch.nn.Module, name: str, part: str) -> None:
+    theirs, ours = source.state_dict(), target.state_dict()
+    wrong = [key for key in sorted(theirs.keys() | ours.keys()) if key not in theirs or key not in ours or theirs[key].shape != ours[key].shape]
+    if wrong:
+        raise InputError(
+            f"the {part} of {name!r} does not fit this recipe: {len(wrong)} tensors differ, the first is {wrong[0]!r}",
+            where="init",
+            hint=f"Give the recipe the settings of that model: `clipcap model show {name}`.",
+        )
+    target.load_state_dict(theirs)
+
+
+def _plan(recipe: Recipe, dataset: Dataset, samples: Samples, val: Samples | None, captioner: Captioner, steps: int) -> list[str]:
+    def size(module: torch.nn.Module) -> str:
+        return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:.1f}M"
+
+    pictures = len(np.unique(samples.rows))
+    lines = [
+        f"dataset {dataset.name} v{dataset.version}: {len(samples):,} captions of {pictures:,} pictures, {samples.lengths.mean():.1f} tokens each; "
+        + (f"{len(val):,} captions to validate on" if val else "nothing to validate on"),
+        f"mapper {recipe.mapper.kind}, {size(captioner.mapper)} weights; {recipe.language_model.name}, {size(captioner.language_model)} weights, "
+        + ("tuned" if recipe.language_model.tune == "full" else "frozen"),
+        f"plan: {steps:,} steps of {recipe.train.batch_size * recipe.train.accumulate} captions, {recipe.train.epochs} epochs, "
+        f"a validation every {recipe.train.validate_every:,} steps",
+    ]
+    if recipe.train.max_minutes is not None:
+        lines[-1] += f", {recipe.train.max_minutes:g} minutes at most"
+    if samples.cut:
+        lines.append(f"{samples.cut:,} captions are longer than the language model's {captioner.language_model.max_positions} places and lose their end")
+    return lines
+
+
+def _keeper(run: Run, captioner: Captioner, val_images: list[Image], store: EmbeddingStore, events: Listener) -> Any:
+    """What happens after a validation: the line in metrics.jsonl, a few captions to look at, and the bundle if it is the best yet."""
+    chosen = val_images[:: max(1, len(val_images) // _SAMPLE_PICTURES)][:_SAMPLE_PICTURES]
+    embeddings = store.gather([image.image_id for image in chosen]) if chosen else None
+
+    def keep(validated: Validated) -> None:
+        captions = captioner.caption_embeddings(embeddings) if embeddings is not None else []
+        run.log(
+            {
+                "step": validated.step,
+                "val_loss": validated.loss,
+                "best": validated.is_best,
+                "samples": [{"image": image.name, "caption": caption.text} for image, caption in zip(chosen, captions, strict=True)],
+            }
+        )
+        label = "validation loss" if val_images else "training loss"
+        events(Note(f"step {validated.step:,}: {label} {validated.loss:.3f}{' (best)' if validated.is_best else ''}"))
+        for image, caption in zip(chosen, captions, strict=True):
+            events(Note(f"  {image.name}: {caption.text}"))
+        if validated.is_best:
+            captioner.info["training"] = {"run": run.name, "step": validated.step, "loss": round(validated.loss, 4)}
+            save_bundle(captioner, run.best)
+
+    return keep

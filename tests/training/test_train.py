@@ -1,0 +1,189 @@
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from clipcap_cli.captioner.bundle import load_bundle
+from clipcap_cli.datasets.adding import add_dataset
+from clipcap_cli.errors import InputError, StoreError
+from clipcap_cli.events import Advanced, Note
+from clipcap_cli.recipe import load_recipe
+from clipcap_cli.training import train as train_module
+from clipcap_cli.training.runs import list_runs, open_run, remove_run
+from clipcap_cli.training.train import train
+
+COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "grey": (128, 128, 128)}
+SETTINGS = {
+    "dataset.name": "colours",
+    "language_model.name": "builtin:nano",
+    "mapper.prefix_length": 2,
+    "train.epochs": 6,
+    "train.batch_size": 4,
+    "train.lr": 1e-3,
+    "train.validate_every": 6,
+    "decode.beams": 2,
+    "decode.max_tokens": 8,
+}
+
+
+class ColourEncoder:
+    """The mean colour of a picture as its embedding."""
+
+    spec, fingerprint, embedding_size, image_size, precision = "efficientnet-lite0", "c0105" * 8, 3, 8, "fp32"
+
+    def preprocess(self, image):
+        return np.asarray(image.resize((8, 8)))
+
+    def encode(self, batch):
+        return batch.astype(np.float32).mean((1, 2)) / 255
+
+
+@pytest.fixture
+def colours(tmp_path, home, monkeypatch):
+    """Sixteen pictures of one colour each, in two splits."""
+    monkeypatch.setattr(train_module, "load_encoder", lambda *_, **__: ColourEncoder())
+    folder = tmp_path / "colours"
+    folder.mkdir()
+    rows = ["file_name,text,split"]
+    for number in range(4):
+        for name, colour in COLOURS.items():
+            Image.new("RGB", (8 + number, 8), colour).save(folder / f"{name}{number}.png")
+            rows.append(f"{name}{number}.png,a {name} picture,{'val' if number == 3 else 'train'}")
+    (folder / "metadata.csv").write_text("\n".join(rows))
+    return add_dataset(folder, name="colours", home=home)
+
+
+def settings(**changes):
+    return {**SETTINGS, **{key.replace("__", "."): value for key, value in changes.items()}}
+
+
+def weights_of(run):
+    captioner = load_bundle(run.best, home=run.home, device="cpu")
+    return {**captioner.mapper.state_dict(), **captioner.language_model.state_dict()}
+
+
+def test_a_run_learns_and_leaves_a_captioner_its_recipe_and_its_metrics(colours, home):
+    heard = []
+    run = train("quickstart", settings(train__epochs=30), home=home, events=heard.append)
+
+    info = run.info
+    validations = [line for line in run.metrics() if "val_loss" in line]
+    assert (info.status, info.steps, info.planned_steps) == ("finished", 90, 90)
+    assert validations[-1]["val_loss"] < 0.5 < validations[0]["val_loss"]
+    assert info.best_loss == pytest.approx(min(line["val_loss"] for line in validations), abs=1e-4)
+    assert sum(isinstance(event, Advanced) and event.task == "train" for event in heard) == 90
+    assert any(isinstance(event, Note) and event.text.startswith("plan: 90 steps of 4 captions, 30 epochs") for event in heard)
+    assert run.recipe == load_recipe("quickstart", settings(train__epochs=30))
+
+    captioner = load_bundle(run.best, home=home, device="cpu")
+    captions = captioner.caption_embeddings(np.array([[1, 0, 0], [0, 0, 1]], np.float32))
+    assert [caption.text for caption in captions] == ["a red picture", "a blue picture"]
+
+
+def test_the_same_recipe_gives_the_same_bits(colours, home):
+    first, second = (weights_of(train("quickstart", settings(encoder__noise=0.1, train__dropout=0.1), home=home)) for _ in range(2))
+
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert [run.name for run in list_runs(home)] == ["quickstart-2", "quickstart"]
+
+
+def test_a_frozen_language_model_stays_as_it_was(colours, home):
+    run = train("quickstart", settings(language_model__tune="frozen", train__epochs=1), home=home)
+
+    assert not (run.best / "lm").exists()
+    stock = train_module.load_language_model("builtin:nano").state_dict()
+    kept = load_bundle(run.best, home=home, device="cpu").language_model.state_dict()
+    assert all(torch.equal(stock[name], kept[name]) for name in stock)
+
+
+def test_ctrl_c_ends_after_the_step_in_hand_and_keeps_what_was_reached(colours, home):
+    def interrupt(event):
+        if isinstance(event, Advanced) and event.task == "train":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    run = train("quickstart", SETTINGS, home=home, events=interrupt)
+
+    assert (run.info.status, run.info.steps) == ("stopped", 1)
+    assert load_bundle(run.best, home=home, device="cpu").mapper.prefix_length == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_training_ends_early_when_validation_gets_no_better(colours, home):
+    run = train("quickstart", settings(train__lr=1e-12, train__lm_lr=1e-12, train__patience=1, train__validate_every=1, encoder__noise=0.0), home=home)
+
+    assert run.info.steps < run.info.planned_steps
+    assert run.info.ended_because == "no better validation loss in 1 validations"
+
+
+def test_training_ends_when_its_minutes_are_up(colours, home):
+    run = train("quickstart", settings(train__max_minutes=1e-6), home=home)
+
+    assert (run.info.steps, run.info.status) == (1, "finished")
+    assert run.info.ended_because == "1e-06 minutes were up"
+
+
+def test_gradients_of_two_small_batches_are_those_of_one_large_one(colours, home):
+    plain = settings(train__epochs=1, train__warmup=0.0, encoder__noise=0.0, language_model__tune="frozen", train__label_smoothing=0.0)
+    whole = weights_of(train("quickstart", {**plain, "train.batch_size": 12}, home=home))
+    parts = weights_of(train("quickstart", {**plain, "train.batch_size": 6, "train.accumulate": 2}, home=home))
+
+    for name in whole:
+        torch.testing.assert_close(whole[name], parts[name], atol=2e-3, rtol=0)
+
+
+def test_a_run_can_start_from_another(colours, home):
+    first = train("quickstart", settings(train__epochs=20), home=home)
+    second = train("quickstart", settings(train__epochs=1, train__lr=1e-9, train__lm_lr=1e-9, init=first.name), home=home)
+
+    assert second.info.best_loss == pytest.approx(first.info.best_loss, abs=0.01)
+
+
+def test_a_start_of_another_shape_is_refused_before_anything_is_made(colours, home):
+    train("quickstart", settings(train__epochs=1), home=home)
+    with pytest.raises(InputError, match="the mapper of 'quickstart' does not fit this recipe"):
+        train("quickstart", settings(init="quickstart", mapper__prefix_length=3), home=home)
+    assert len(list_runs(home)) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"dataset.name": None}, "the recipe names no dataset"),
+        ({"dataset.name": "colors"}, "Did you mean 'colours'"),
+        ({"dataset.train": "test"}, "dataset 'colours' has no split 'test'"),
+        ({"mapper.kind": "transformer", "mapper.heads": 7}, "7"),
+    ],
+)
+def test_what_the_recipe_asks_in_vain_is_said_and_no_run_is_left(colours, home, changes, words):
+    with pytest.raises(InputError) as caught:
+        train("quickstart", {**SETTINGS, **changes}, home=home)
+    assert words in str(caught.value)
+    assert list_runs(home) == []
+
+
+def test_a_validation_split_that_is_not_there_is_done_without(colours, home):
+    run = train("quickstart", settings(dataset__val=None, train__epochs=1), home=home)
+    assert run.info.status == "finished"
+    assert run.best.is_dir()
+
+
+def test_a_run_whose_process_is_gone_is_not_running(colours, home):
+    run = train("quickstart", settings(train__epochs=1), home=home)
+    record = json.loads((run.path / "run.json").read_text())
+    (run.path / "run.json").write_text(json.dumps({**record, "status": "running"}))
+
+    assert open_run("quickstart", home=home).info.status == "broken off"
+
+
+def test_a_damaged_record_is_named_and_the_run_can_be_removed(colours, home):
+    run = train("quickstart", settings(train__epochs=1), home=home)
+    (run.path / "run.json").write_text("{")
+    with pytest.raises(StoreError, match="the run's record cannot be read"):
+        _ = run.info
+    remove_run(home, "quickstart")
+    assert list_runs(home) == []
