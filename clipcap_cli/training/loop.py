@@ -184,8 +184,13 @@ def _set_training(captioner: Captioner, language_model: bool, mapper: bool = Tru
 def _to(batch: Batch, device: torch.device) -> Batch:
     if device.type == "cpu":
         return batch
-    moved = {name: value.to(device, non_blocking=True) for name, value in vars(batch).items() if isinstance(value, torch.Tensor)}
-    return replace(batch, **moved)
+    return replace(
+        batch,
+        embeddings=batch.embeddings.to(device),
+        tokens=batch.tokens.to(device),
+        places=batch.places.to(device),
+        targets=batch.targets.to(device),
+    )
 
 
 def _autocast(device: torch.device, precision: str) -> Any:

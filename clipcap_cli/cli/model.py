@@ -1,0 +1,128 @@
+"""`clipcap model …`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from clipcap_cli.cli import completion
+from clipcap_cli.cli.options import Yes, command, home
+from clipcap_cli.cli.out import out
+from clipcap_cli.cli.words import moment, size
+
+if TYPE_CHECKING:
+    from clipcap_cli.captioner.models import ModelInfo
+
+app = typer.Typer(help="List captioners, and choose the one in use.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+
+Name = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model or a run.", autocompletion=completion.captioners)]
+
+
+@command(
+    app,
+    "list",
+    examples=("clipcap model list", "clipcap model list --json"),
+    json="a list of {name, kind, in_use, path, size_bytes, encoder, language_model, created, problem}; kind is model or run.",
+)
+def list_models() -> None:
+    """List all captioners: models, and the best of each run."""
+    from clipcap_cli.captioner.models import list_models as stored
+
+    models = stored(home())
+    out.result([_line(model) for model in models])
+    out.table(
+        ("captioner", "", "kind", "encoder", "mapper", "language model", "made", "size"),
+        [(model.name, "in use" if model.in_use else "", model.kind, *_parts(model), size(model.size_bytes)) for model in models],
+        right=("size",),
+    )
+    if not models:
+        out.note("There are no captioners yet.")
+        out.hint("clipcap train quickstart")
+    elif not any(model.in_use for model in models):
+        out.note("None is in use: `clipcap caption` takes the newest run's.")
+
+
+@command(
+    app,
+    "show",
+    examples=("clipcap model show food", "clipcap model show ./bundle --json"),
+    json="{name, kind, path, why} and all that the bundle's captioner.json says.",
+)
+def show(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL", help="A model, a run or a bundle's folder; else the model in use.", autocompletion=completion.captioners),
+    ] = None,
+) -> None:
+    """Show what a captioner is made of. Without a name: the one that `clipcap caption` takes."""
+    from clipcap_cli.captioner.manifest import read_manifest
+    from clipcap_cli.captioner.models import find_captioner
+
+    found = find_captioner(name, home())
+    manifest = read_manifest(found.path)
+    out.result({"name": found.name, "kind": found.kind, "path": str(found.path), "why": found.why, **manifest.model_dump(mode="json")})
+    mapper, decode = manifest.mapper, manifest.decode
+    inside = "inside the bundle" if manifest.language_model.inside else "not in the bundle"
+    out.text(f"{found.name} ({found.why})")
+    out.text(f"  bundle         {found.path}")
+    out.text(f"  made           {moment(manifest.created)} by clipcap {manifest.clipcap}")
+    out.text(f"  encoder        {manifest.encoder.spec}, D {manifest.encoder.embedding_size}")
+    out.text(f"  mapper         {mapper.kind}, prefix of {mapper.prefix_length}")
+    out.text(f"  language model {manifest.language_model.name}, {'tuned' if manifest.language_model.tuned else 'as it was'}, {inside}")
+    out.text(f"  decoding       {decode.strategy}" + (f" {decode.beams}" if decode.strategy == "beam" else "") + f", {decode.max_tokens} tokens at most")
+    for key, value in manifest.info.items():
+        out.text(f"  {key:<14} {_plain(value)}")
+
+
+@command(app, "use", examples=("clipcap model use food", "clipcap model use food-2"), json="{in_use}.")
+def use(name: Name) -> None:
+    """Choose the captioner that `clipcap caption` takes when none is named."""
+    from clipcap_cli.captioner.models import use_model
+
+    use_model(home(), name)
+    out.result({"in_use": name})
+    out.text(f"{name} is in use.")
+    out.hint("clipcap caption PICTURE")
+
+
+@command(app, "remove", examples=("clipcap model remove food", "clipcap model remove food --yes"), json="{removed}.")
+def remove(name: Name, yes: Yes = False) -> None:
+    """Remove a model. Runs and datasets stay."""
+    from clipcap_cli.captioner.models import find_captioner, remove_model
+
+    found = find_captioner(name, home())
+    if found.kind != "model":
+        remove_model(home(), name)  # says why not
+    if out.confirm(f"Remove the model {name!r} at {found.path}?", yes=yes, otherwise="nothing was removed"):
+        remove_model(home(), name)
+        out.result({"removed": name})
+        out.text(f"The model {name} is removed.")
+
+
+def _line(model: ModelInfo) -> dict[str, Any]:
+    manifest = model.manifest
+    return {
+        "name": model.name,
+        "kind": model.kind,
+        "in_use": model.in_use,
+        "path": str(model.path),
+        "size_bytes": model.size_bytes,
+        "encoder": manifest.encoder.spec if manifest else None,
+        "language_model": manifest.language_model.name if manifest else None,
+        "created": manifest.created if manifest else None,
+        "problem": model.problem,
+    }
+
+
+def _parts(model: ModelInfo) -> tuple[str, str, str, str]:
+    """Encoder, mapper, language model and time, or what is wrong."""
+    if model.manifest is None:
+        return f"cannot be read: {model.problem}", "", "", ""
+    manifest = model.manifest
+    return manifest.encoder.spec, manifest.mapper.kind, manifest.language_model.name, moment(manifest.created)
+
+
+def _plain(value: Any) -> str:
+    """`run food, step 1500` of {"run": "food", "step": 1500}."""
+    return ", ".join(f"{key} {below}" for key, below in value.items()) if isinstance(value, dict) else str(value)

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from clipcap_cli.recipe import dump_recipe, load_recipe
+from clipcap_cli.storage.home import Home
+from clipcap_cli.training.runs import Run, RunInfo
+
+Clipcap = Callable[..., Any]
+
+
+@pytest.fixture
+def run(home: Home) -> Run:
+    """A run that was stopped after two validations."""
+    run = Run(home.prepare(), "food")
+    run.path.mkdir(parents=True)
+    (run.path / "recipe.yaml").write_text(dump_recipe(load_recipe("quickstart")))
+    run.write_info(
+        RunInfo(
+            name="food",
+            status="stopped",
+            started="2024-05-01T10:00:00+00:00",
+            dataset="food",
+            dataset_version=2,
+            encoder="efficientnet-lite0",
+            language_model="builtin:nano",
+            planned_steps=1000,
+            steps=200,
+            minutes=1.5,
+            best_step=100,
+            best_loss=2.25,
+            ended_because="interrupted",
+        )
+    )
+    for step, loss, best in ((100, 2.25, True), (200, 2.5, False)):
+        run.log({"step": step, "loss": 3.0, "lr": 1e-3})
+        run.log({"step": step, "val_loss": loss, "best": best, "samples": [{"image": "a.jpg", "caption": f"an [apple] at {step}"}]})
+    return run
+
+
+def test_list_has_a_line_for_each_run(clipcap: Clipcap, run: Run) -> None:
+    line = clipcap("runs", "list").out.splitlines()[1]
+    assert [word for word in line.split("  ") if word.strip()][:2] == ["food", "stopped"]
+    assert "200 of 1,000" in line
+    assert "2.250" in line
+
+
+def test_show_has_the_curve_the_captions_and_the_bundle(clipcap: Clipcap, run: Run) -> None:
+    said = clipcap("runs", "show", "food").out
+    assert "food: stopped (interrupted)" in said
+    assert "▁█  from 2.250 to 2.500, best 2.250" in said
+    assert "a.jpg: an [apple] at 100" in said
+    assert "none: it ended before there was one" in said
+    run.best.mkdir()
+    shown = json.loads(clipcap("runs", "show", "food", "--json").out)
+    assert shown["bundle"] == str(run.best)
+    assert [validation["val_loss"] for validation in shown["validations"]] == [2.25, 2.5]
+
+
+def test_remove_asks_first_and_needs_yes_where_nobody_can_answer(clipcap: Clipcap, run: Run) -> None:
+    assert clipcap("runs", "remove", "food").code == 3
+    assert run.path.exists()
+    assert clipcap("runs", "remove", "food", "--yes").code == 0
+    assert not run.path.exists()
+
+
+def test_a_run_whose_record_is_damaged_says_how_to_get_rid_of_it(clipcap: Clipcap, run: Run) -> None:
+    (run.path / "run.json").write_text("{")
+    said = clipcap("runs", "show", "food")
+    assert said.code == 6
+    assert "clipcap runs remove food" in said.err
+    assert clipcap("runs", "remove", "food", "--yes").code == 0
