@@ -6,21 +6,18 @@ A name is `builtin:nano`, a folder, or a hub id. Whatever it is, a folder comes 
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from pathlib import Path
 
-from clipcap_cli.errors import ClipcapError, InputError, MissingError
-from clipcap_cli.events import Listener, Note, silent
-from clipcap_cli.storage.atomic import store_errors
-from clipcap_cli.storage.downloads import is_offline
+from clipcap_cli.errors import InputError
+from clipcap_cli.events import Listener, silent
 from clipcap_cli.storage.hashing import sha256_of_bytes, sha256_of_file
 from clipcap_cli.storage.home import Home
+from clipcap_cli.storage.hub import HUB_ID, cached_folder, download_folder
 from clipcap_cli.storage.names import unknown
 
 _BUILTIN = "builtin:"
 _BUILTINS = Path(__file__).parent / "builtin"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 # Of the repository's root: the configuration, the weights as safetensors, the tokenizer. Never pickles.
 _WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _UNWANTED = ["*/*", "consolidated*"]
@@ -55,7 +52,7 @@ def find_folder(name: str, *, home: Home | None = None, events: Listener = silen
     path = Path(name).expanduser()
     if path.is_dir():
         return check_folder(path)
-    if path.exists() or not _HUB_ID.fullmatch(name):
+    if path.exists() or not HUB_ID.fullmatch(name):
         what = "is a file" if path.exists() else "is not there"
         raise InputError(
             f"a language model is a folder, and {name!r} {what}",
@@ -107,10 +104,7 @@ def hash_of_weights(folder: Path) -> str:
 
 
 def _cached(name: str) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(name, "config.json")
-    folder = Path(found).parent if isinstance(found, str) else None
+    folder = cached_folder(name)
     return folder if folder and _is_whole(folder) else None
 
 
@@ -123,34 +117,13 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _download(name: str, brought: Path | None, events: Listener) -> Path:
-    size = _SIZES.get(name)
-    what = f"the language model {name!r}" + (f" ({size})" if size else "")
     place = f" or copy it to {brought}" if brought else ""
-    by_hand = f"Or bring it by hand: download https://huggingface.co/{name} on another machine and name its folder as language_model.name{place}."
-    if is_offline():
-        raise MissingError(f"{what} is not here, and clipcap is offline", hint=f"Type this again without --offline and CLIPCAP_OFFLINE. {by_hand}")
-
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
-    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    events(Note(f"{what} is downloaded once, from https://huggingface.co/{name}"))
-    drew = not are_progress_bars_disabled()
-    disable_progress_bars()
-    try:
-        with store_errors(Path("~/.cache/huggingface").expanduser()):
-            return Path(snapshot_download(name, allow_patterns=_WANTED, ignore_patterns=_UNWANTED))
-    except ClipcapError:
-        raise
-    except GatedRepoError as error:
-        raise MissingError(f"{what} is only for those who accepted its terms", hint=f"Accept them on its page and run `hf auth login`. {by_hand}") from error
-    except RepositoryNotFoundError as error:
-        raise InputError(
-            f"there is no language model {name!r}: neither a folder nor a public model of the hub", hint="Check the spelling; builtin:nano needs no download."
-        ) from error
-    except Exception as error:  # the kinds depend on the hub library's version and on the HTTP library under it
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise MissingError(f"{what} could not be downloaded: {reason}", hint=f"Type this again: it goes on where it stopped. {by_hand}") from error
-    finally:
-        if drew:
-            enable_progress_bars()
+    return download_folder(
+        name,
+        kind="language model",
+        size=_SIZES.get(name),
+        wanted=_WANTED,
+        unwanted=_UNWANTED,
+        by_hand=f"name its folder as language_model.name{place}",
+        events=events,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -103,6 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    # Threads of a matrix product that wait for one another should sleep, not spin: where another program wants the cores too, spinning made training four
+    # times as slow (docs/performance.md). It counts only if it is there before torch is loaded; whoever sets it themselves wins.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     options.reset()
     typed = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):

@@ -29,8 +29,10 @@ def is_installed() -> bool:
 
 
 def check() -> None:
-    """Raises:
-    MissingError: the package is not installed.
+    """Refuse to go on without the package.
+
+    Raises:
+        MissingError: the package is not installed.
     """
     if not is_installed():
         raise MissingError("OpenAI's package `clip` is not installed", hint="pip install openai-clip")

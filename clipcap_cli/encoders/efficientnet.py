@@ -50,8 +50,9 @@ def efficientnet_encoder(name: str = "", *, home: Home, device: str = "auto", pr
     chosen, reason = choose_precision(precision, where)
 
     def build() -> nn.Module:
+        network = _build(path)
         events(Note(f"{SPEC} runs on {where} in {chosen}: {reason}"))
-        return placed(_build(path), where, DTYPES[chosen])
+        return placed(network, where, DTYPES[chosen])
 
     return NetworkEncoder(
         spec=SPEC,

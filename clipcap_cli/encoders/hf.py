@@ -33,7 +33,8 @@ class _Family:
         config: class of the configuration.
         image: class of the image tower.
         text: class of the text tower, where the model has one.
-        image_output: name of the image tower's output that is the vector; of the text tower's likewise.
+        image_output: name of the image tower's output that is the vector.
+        text_output: the same of the text tower.
         processor: what its image processor does where preprocessor_config.json does not say.
     """
 
@@ -98,8 +99,9 @@ def hf_encoder(name: str, *, home: Home, device: str = "auto", precision: str = 
     spec = f"hf:{name}"
 
     def build() -> nn.Module:
+        tower = _Tower(_tower(family.image, vision, folder), family.image_output)
         events(Note(f"{spec} runs on {where} in {chosen}: {reason}"))
-        return placed(_Tower(_tower(family.image, vision, folder), family.image_output), where, DTYPES[chosen])
+        return placed(tower, where, DTYPES[chosen])
 
     def build_text() -> Callable[[list[str]], Tensor]:
         assert family.text is not None

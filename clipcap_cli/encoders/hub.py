@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
-from clipcap_cli.errors import ClipcapError, InputError, MissingError
-from clipcap_cli.events import Listener, Note
-from clipcap_cli.storage.atomic import store_errors
-from clipcap_cli.storage.downloads import is_offline
+from clipcap_cli.errors import InputError
+from clipcap_cli.events import Listener
 from clipcap_cli.storage.home import Home
+from clipcap_cli.storage.hub import HUB_ID, cached_folder, download_folder
 
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _WANTED = ["*.json", "*.txt", "*.model", "model.safetensors", "model-*.safetensors"]
+_UNWANTED = ["*/*"]
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 # What the hub's pages state for model.safetensors.
@@ -29,8 +27,10 @@ _SIZES = {
 
 
 def check_name(name: str) -> None:
-    """Raises:
-    InputError: `name` is neither a folder nor what a hub id can be.
+    """Whether `name` can name a model; whether it is there is not looked at.
+
+    Raises:
+        InputError: it is neither a folder nor what a hub id can be.
     """
     path = Path(name).expanduser()
     if path.is_dir() or (HUB_ID.fullmatch(name) and not path.exists()):
@@ -102,47 +102,14 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _cached(name: str) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(name, "config.json")
-    if not isinstance(found, str):
-        return None
-    folder = Path(found).parent
+    folder = cached_folder(name)
     try:
-        weight_files(folder)
+        return folder if folder and weight_files(folder) else None
     except InputError:  # an earlier download broke off, or fetched other files
         return None
-    return folder
 
 
 def _download(name: str, brought: Path, events: Listener) -> Path:
-    size = _SIZES.get(name)
-    what = f"the encoder {name!r}" + (f" ({size})" if size else "")
-    by_hand = f"Or bring it by hand: download https://huggingface.co/{name} on another machine and copy its folder to {brought}."
-    if is_offline():
-        raise MissingError(f"{what} is not here, and clipcap is offline", hint=f"Type this again without --offline and CLIPCAP_OFFLINE. {by_hand}")
-
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
-    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    events(Note(f"{what} is downloaded once, from https://huggingface.co/{name}"))
-    drew = not are_progress_bars_disabled()
-    disable_progress_bars()
-    try:
-        with store_errors(Path("~/.cache/huggingface").expanduser()):
-            return Path(snapshot_download(name, allow_patterns=_WANTED, ignore_patterns=["*/*"]))
-    except ClipcapError:
-        raise
-    except GatedRepoError as error:
-        raise MissingError(f"{what} is only for those who accepted its terms", hint=f"Accept them on its page and run `hf auth login`. {by_hand}") from error
-    except RepositoryNotFoundError as error:
-        raise InputError(
-            f"there is no model {name!r}: neither a folder nor a public model of the hub", hint="Check the spelling of the id behind hf:."
-        ) from error
-    except Exception as error:  # the kinds depend on the hub library's version and on the HTTP library under it
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise MissingError(f"{what} could not be downloaded: {reason}", hint=f"Type this again: it goes on where it stopped. {by_hand}") from error
-    finally:
-        if drew:
-            enable_progress_bars()
+    return download_folder(
+        name, kind="encoder", size=_SIZES.get(name), wanted=_WANTED, unwanted=_UNWANTED, by_hand=f"copy its folder to {brought}", events=events
+    )

@@ -1,9 +1,9 @@
 """A network on every core of a CPU: a few pictures a core at a time, each core on its own.
 
 The usual way, one forward pass over a large batch whose every operation is shared among all threads, makes each operation wait for the slowest thread.
-Measured with EfficientNet-Lite0 in bf16 on 2 cores while other processes were computing: 21 pictures/s for that way with a batch of 32, against 58 to 70 for
-two single-threaded passes side by side. Small chunks also keep in the cache what one layer hands to the next: one thread, chunks of 32, 16, 8 and 4 pictures,
-60, 62, 82 and 110 pictures/s (best of five: 73, 92, 124 and 121).
+Measured with EfficientNet-Lite0 in bf16 on 2 cores while other processes were computing: 10 to 21 pictures/s for that way with a batch of 32, against 42 to 70
+for two single-threaded passes side by side. Small chunks also keep in the cache what one layer hands to the next: one thread, chunks of 32, 16, 8 and 4
+pictures, 60, 62, 82 and 110 pictures/s (best of five: 73, 92, 124 and 121).
 """
 
 from __future__ import annotations

@@ -76,8 +76,8 @@ def openai_encoder(name: str, *, home: Home, device: str = "auto", precision: st
 
     def build() -> nn.Module:
         if not clip:
-            events(Note(f"{spec} runs on {where} in {chosen}: {reason}"))
             clip.append(build_clip(source.state(), where, chosen, spec))
+            events(Note(f"{spec} runs on {where} in {chosen}: {reason}"))
         return clip[0]
 
     def build_text() -> Callable[[list[str]], Tensor]:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from mean_colours import MeanColours
 
 from clipcap_cli.embeddings.store import open_store
 from clipcap_cli.errors import InputError, StoreError
@@ -39,10 +40,9 @@ def test_a_store_that_is_only_looked_at_leaves_no_trace(store, home):
     assert not home.root.exists()
 
 
+@settings(max_examples=25)  # each waits for the disk
 @given(st.lists(st.lists(st.integers(0, 40), max_size=12), max_size=8), st.lists(st.integers(0, 50), max_size=20))
 def test_what_was_put_in_comes_out_whatever_was_put_in_how_often(appends, asked):
-    from conftest_encoder import MeanColours
-
     with tempfile.TemporaryDirectory() as folder:
         store = replace(open_store(Home(Path(folder)), MeanColours()), shard_bytes=5 * 12)
         for numbers in appends:
@@ -88,7 +88,7 @@ import os, sys
 from pathlib import Path
 sys.path[:0] = sys.argv[2:]
 import numpy as np
-from conftest_encoder import MeanColours
+from mean_colours import MeanColours
 from clipcap_cli.embeddings import store as module
 from clipcap_cli.storage.home import Home
 write = module.EmbeddingStore._write

@@ -174,7 +174,7 @@ def published(clip, monkeypatch):
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.delenv("CLIPCAP_OFFLINE", raising=False)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/{hashlib.sha256(body).hexdigest()}/tiny.pt"
         monkeypatch.setitem(OPENAI_MODELS, "Tiny", OpenAIModel("Tiny", 24, 64, "13 MB", url))
         yield asked
