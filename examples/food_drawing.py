@@ -1,6 +1,6 @@
 """Draws one still life: foods on a plate, a table or a board, lit from the upper left.
 
-Everything is drawn on a larger canvas and made smaller at the end, which smooths the edges. All chance comes from the `rng` handed in.
+Everything is drawn at twice the size and made smaller at the end, which smooths the edges. All chance comes from the `rng` handed in.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from pathlib import Path
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-SIDE = 192
-CANVAS = 448
+SIDE = 224
+SCALE = 2
+CANVAS = SIDE * SCALE
 # The side of a square as large as the box around a food, in canvas pixels. It hardly varies, so that three of a kind look like more than two.
 FOOD_SIDE = 185
 LONGEST_SIDE = 222
