@@ -67,9 +67,6 @@ class TrainPart(Part):
     accumulate: int = Field(1, ge=1, description="Batches whose gradients are added up for one step.")
     label_smoothing: Share = Field(0.0, description="Share of the target probability spread over the vocabulary.")
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="Dropout inside the language model while it is tuned.")
-    word_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.0, description="Share of each caption's tokens hidden from the language model while training, so that it looks at the picture."
-    )
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="`auto` is bf16 where this machine is faster with it.")
     validate_every: int = Field(500, ge=1, description="Steps between validations; there is always one at the end.")
     patience: int | None = Field(5, ge=1, description="Validations without a better loss before training stops early; null for never.")

@@ -105,7 +105,6 @@ def run_loop(captioner: Captioner, train: Samples, val: Samples | None, recipe: 
                     captioner.mapper,
                     captioner.language_model,
                     noise=recipe.encoder.noise,
-                    word_dropout=settings.word_dropout,
                     label_smoothing=settings.label_smoothing,
                     generator=noise_generator,
                 )

@@ -22,7 +22,6 @@ def caption_loss(
     language_model: LanguageModel,
     *,
     noise: float = 0.0,
-    word_dropout: float = 0.0,
     label_smoothing: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
@@ -31,18 +30,13 @@ def caption_loss(
     Args:
         batch: already on the device of the models.
         noise: deviation of the Gaussian noise on the prepared embeddings (CapDec, arXiv 2211.00575, section 3).
-        word_dropout: share of the caption's tokens that the language model does not get to see, so that it has to look at the picture (Bowman et al. 2016,
-            arXiv 1511.06349, section 3.2).
-        generator: of noise and word dropout, on the CPU.
+        generator: of the noise, on the CPU.
     """
     embeddings = preparation(batch.embeddings)
     if noise:
         embeddings = embeddings + noise * torch.randn(embeddings.shape, generator=generator).to(embeddings)
     prefix = mapper(embeddings)  # [captions, prefix_length, lm_width]
-    words = language_model.embed(batch.tokens).to(prefix.dtype)  # [captions, longest - 1, lm_width]
-    if word_dropout:
-        words = words * (torch.rand(batch.tokens.shape, generator=generator) >= word_dropout).to(words).unsqueeze(-1)
-    inputs = torch.cat([prefix, words], dim=1)
+    inputs = torch.cat([prefix, language_model.embed(batch.tokens).to(prefix.dtype)], dim=1)
     hidden = language_model.hidden(inputs).flatten(0, 1)[batch.places]  # [targets, lm_width]: logits are made only where there is a target
     weight = language_model.output_weight
     if weight is not None:
