@@ -12,7 +12,7 @@ started=$(date +%s)
 show clipcap dataset add examples/food
 show clipcap train recipes/quickstart.yaml
 
-printf '\n# Pictures of the test split: these combinations of food were never trained on.\n'
+printf '\n# Pictures of the test split: none with this food, in these numbers, on this surface was trained on.\n'
 held_out=$(python examples/score_food.py --list test)
 # shellcheck disable=SC2086  # one path a line, none with a blank
 show clipcap caption $(printf '%s\n' $held_out | head -12)

@@ -10,7 +10,6 @@ import random
 import re
 from dataclasses import dataclass
 
-CAPTIONS_PER_PICTURE = 5
 NUMBER_WORDS = {2: "two", 3: "three"}
 MOST_OF_A_KIND = 3
 
@@ -45,19 +44,15 @@ SURFACES = {
     "board": ("wooden",),
 }
 
-# {foods} "two apples and a banana", {side_by_side} "two apples next to a banana", {is_are} agrees with the food named first.
+# {foods} "two apples and a banana", {is_are} agrees with the food named first. Every picture is said in all five ways, always with the food first: were the
+# ways drawn by lot, the few pictures that share a way and its first words would be told apart by those words alone, and nobody would look at the picture.
 TEMPLATES = (
     "{foods} on {a_coloured}",
-    "{foods} on {a_plain}",
-    "{a_coloured} with {foods}",
-    "{a_coloured} topped with {foods}",
-    "there {is_are} {foods} on {a_coloured}",
-    "{foods} sitting on {a_coloured}",
     "{foods} arranged on {a_plain}",
+    "there {is_are} {foods} on {a_coloured}",
     "a close up of {foods} on {a_plain}",
     "a picture of {foods} on {a_coloured}",
 )
-SIDE_BY_SIDE = "{side_by_side} on {a_coloured}"
 
 
 def captions(foods: dict[str, int], surface: str, colour: str, rng: random.Random) -> tuple[str, ...]:
@@ -72,21 +67,17 @@ def captions(foods: dict[str, int], surface: str, colour: str, rng: random.Rando
     Returns:
         Five different captions, lower case, without an end mark.
     """
-    templates = TEMPLATES + ((SIDE_BY_SIDE,) if len(foods) == 2 else ())
     ordered = sorted(foods, key=KINDS.index)
     phrases = [phrase(kind, foods[kind]) for kind in ordered]
-    spoken = []
-    for template in rng.sample(templates, CAPTIONS_PER_PICTURE):
-        spoken.append(
-            template.format(
-                foods=enumeration(phrases),
-                side_by_side=" next to ".join(phrases),
-                is_are="is" if foods[ordered[0]] == 1 else "are",
-                a_coloured=with_article(f"{colour} {surface}"),
-                a_plain=with_article(surface),
-            )
+    return tuple(
+        template.format(
+            foods=enumeration(phrases),
+            is_are="is" if foods[ordered[0]] == 1 else "are",
+            a_coloured=with_article(f"{colour} {surface}"),
+            a_plain=with_article(surface),
         )
-    return tuple(spoken)
+        for template in rng.sample(TEMPLATES, len(TEMPLATES))
+    )
 
 
 def phrase(kind: str, number: int) -> str:
@@ -130,7 +121,7 @@ def parse_caption(text: str) -> dict[str, int] | None:
 
 
 def _other_words() -> frozenset[str]:
-    frames = " ".join((*TEMPLATES, SIDE_BY_SIDE))
+    frames = " ".join(TEMPLATES)
     colours = {colour for several in SURFACES.values() for colour in several}
     return frozenset(re.sub(r"{\w+}", "", frames).split()) | {"a", "an", "and", "is", "are", "next", "to"} | set(SURFACES) | colours
 

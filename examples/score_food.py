@@ -58,8 +58,13 @@ def main() -> None:
         return
     if arguments.predictions is None:
         parser.error("name a file of predictions, or a split with --list")
-    predictions = [json.loads(line) for line in arguments.predictions.read_text(encoding="utf-8").splitlines()]
-    judged = score(predictions, truth)
+    try:
+        lines = arguments.predictions.read_text(encoding="utf-8").splitlines()
+        judged = score(map(json.loads, lines), truth)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        parser.error(f"{arguments.predictions} is not lines of JSON with image and caption: {error}")
+    if not judged:
+        parser.error(f"{arguments.predictions} has no caption of a picture of examples/food")
     groups = [(split, [(split, True)]) for split in ("train",)]
     groups += [(f"{split}, {name}", [(split, familiar)]) for split in HELD_OUT for familiar, name in ((True, "familiar"), (False, "new"))]
     groups.append(("held out, in all", [(split, familiar) for split in HELD_OUT for familiar in (True, False)]))
