@@ -9,7 +9,7 @@ import typer
 
 from clipcap_cli.cli import completion
 from clipcap_cli.cli.options import Yes, command, home
-from clipcap_cli.cli.out import out
+from clipcap_cli.cli.out import out, printable
 from clipcap_cli.cli.progress import progress
 from clipcap_cli.cli.words import count, moment, sentences
 
@@ -107,9 +107,11 @@ def show(
     out.text(f"  added   {moment(dataset.created)}")
     _show_problems(dataset, every=problems)
     for image in shown:
-        out.text(f"\n  {image.name}" + (f" ({image.split})" if image.split else ""))
+        out.text(f"\n  {printable(image.name)}" + (f" ({image.split})" if image.split else ""))
         for caption in image.captions:
             out.text(f"    {caption}")
+    if 0 < len(shown) < len(images):
+        out.note(f"These are {len(shown)} of {count(len(images), 'picture')}; --samples N shows more.")
 
 
 @command(app, "remove", examples=("clipcap dataset remove food", "clipcap dataset remove food --yes"), json="{removed}.")

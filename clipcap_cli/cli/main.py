@@ -104,9 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    # Threads of a matrix product that wait for one another should sleep, not spin: where another program wants the cores too, spinning made training four
-    # times as slow (docs/performance.md). It counts only if it is there before torch is loaded; whoever sets it themselves wins.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Threads of a matrix product that wait for one another spin at first; how long is libgomp's choice, and beside another busy program a long spin takes the
+    # cores from those that are waited for (docs/performance.md). It counts only if it is there before torch is loaded; whoever sets it themselves wins.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     options.reset()
     typed = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):

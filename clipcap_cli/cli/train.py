@@ -41,6 +41,11 @@ def train(
     with progress() as events:
         run = train_run(checked, home=home(), device=device, events=events)
     show_run(run)
+    if run.info.status == "stopped":
+        out.warning(
+            "this training was interrupted. What it had reached is kept and can write captions, but it cannot be gone on with: "
+            f"type the same line to begin again, or add init={run.name} to start from its weights."
+        )
     out.hint(f"clipcap caption PICTURE --model {run.name}")
     if run.info.status == "stopped":
         raise typer.Exit(INTERRUPTED)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -36,11 +37,20 @@ def store_errors(place: Path) -> Iterator[None]:
     """Turn the operating system's refusals to write at `place` into StoreError."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _REASONS:
+    except StoreError:
+        raise
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else _number_in(error)
+        if number not in _REASONS:
             raise
-        reason, hint = _REASONS[error.errno]
-        raise StoreError(f"nothing was written: {reason}", where=str(error.filename or place), hint=hint) from error
+        reason, hint = _REASONS[number]
+        raise StoreError(f"this cannot be written: {reason}", where=str(getattr(error, "filename", None) or place), hint=hint) from error
+
+
+def _number_in(error: Exception) -> int | None:
+    """The operating system's number in an error of a library written in Rust, such as safetensors: "… (os error 28)"."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None
 
 
 def partial_path(path: Path) -> Path:

@@ -11,6 +11,7 @@ from rapidfuzz import process
 from clipcap_cli.errors import InputError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_MAKING = {"dataset": "clipcap dataset add FOLDER", "run": "clipcap train RECIPE", "model": "clipcap train RECIPE", "model or run": "clipcap train RECIPE"}
 _MEANT = 60  # of 100: how alike two words must be for one to be offered instead of the other
 
 
@@ -54,5 +55,5 @@ def unknown(kind: str, name: str, known: Iterable[str], *, listing: str) -> Inpu
     elif known:
         hint = f"There are: {', '.join(known[:10])}{' …' if len(known) > 10 else ''}."
     else:
-        hint = f"There is none yet; see `{listing} --help`."
+        hint = f"There is none yet; `{_MAKING.get(kind, listing)}` makes one."
     return InputError(f"there is no {kind} named {name!r}", hint=hint)

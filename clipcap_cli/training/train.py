@@ -66,7 +66,6 @@ def train(
     where = choose_device(device)
     precision, reason = choose_precision(recipe.train.precision, where)
 
-    torch.manual_seed(recipe.seed)
     encoder = load_encoder(recipe.encoder.name, home=home, device=device, events=events)
     language_model = load_language_model(recipe.language_model.name, home=home, dropout=recipe.train.dropout)
     embedded = embed_dataset(dataset, encoder, events=events)
@@ -79,6 +78,7 @@ def train(
     val = collect_samples(val_images, embedded.store, language_model, recipe.mapper.prefix_length) if val_images else None
     if not len(samples):
         raise InputError(f"split {recipe.dataset.train!r} of dataset {dataset.name!r} has no picture with a caption", hint=_splits_hint(dataset))
+    torch.manual_seed(recipe.seed)  # not before: what is embedded or loaded on the way may draw numbers, and may be there already next time
     captioner = _new_captioner(recipe, encoder, language_model, samples, home, dataset, where)
 
     run = Run(home, free_name(home.runs, recipe.name))

@@ -70,6 +70,12 @@ def test_what_the_disk_refuses_is_said_in_words_and_changes_nothing(tmp_path, mo
     assert os.listdir(tmp_path) == ["kept"]
 
 
+def test_a_full_disk_is_said_in_words_when_a_library_reports_it_in_its_own(tmp_path):
+    with pytest.raises(StoreError, match="the disk is full"), new_folder(tmp_path / "best"):
+        raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_removed_folder_is_gone_at_once(tmp_path):
     (tmp_path / "run" / "deep").mkdir(parents=True)
     remove_folder(tmp_path / "run")

@@ -92,6 +92,18 @@ def test_the_same_recipe_gives_the_same_bits(colours, home):
     assert [run.name for run in list_runs(home)] == ["quickstart-2", "quickstart"]
 
 
+def test_what_the_encoder_draws_while_it_embeds_does_not_change_the_run(colours, home, monkeypatch):
+    class DrawingEncoder(ColourEncoder):
+        def encode(self, batch):
+            torch.rand(7)  # as building a network does
+            return super().encode(batch)
+
+    monkeypatch.setattr(train_module, "load_encoder", lambda *_, **__: DrawingEncoder())
+    first, second = (weights_of(train("quickstart", settings(train__epochs=1), home=home)) for _ in range(2))  # the second finds all embeddings there
+
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
 def test_a_frozen_language_model_stays_as_it_was(colours, home):
     run = train("quickstart", settings(language_model__tune="frozen", train__epochs=1), home=home)
 
