@@ -10,7 +10,7 @@ import math
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from clipcap_cli.captioner.lm_folders import find_folder, hash_of_weights
+from clipcap_cli.captioner.packing import packed
 from clipcap_cli.errors import InputError
 from clipcap_cli.events import Listener, silent
 from clipcap_cli.storage.home import Home
@@ -57,6 +58,8 @@ class LanguageModel(nn.Module):
         self.max_positions: int | None = getattr(config, "max_position_embeddings", None)
         self.end_token = _end_token(tokenizer, config, folder)
         self.tuned = False
+        self._step_dtype = torch.float32
+        self._stepper: tuple[Any, ...] = ()  # the model that `step` uses, made at its first use; in a tuple, since it is no part of the state
         # What some families do to their logits; whoever does anything else is found out by `_probe`.
         self._logit_factor = float(getattr(config, "logit_scale", None) or 1.0) / float(getattr(config, "logits_scaling", None) or 1.0)
         self._softcap: float | None = getattr(config, "final_logit_softcapping", None)
@@ -99,7 +102,10 @@ class LanguageModel(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Last hidden states [..., width] to logits [..., vocabulary]."""
-        logits: Tensor = self.model.get_output_embeddings()(hidden)
+        return self._finished(self.model.get_output_embeddings()(hidden))
+
+    def _finished(self, logits: Tensor) -> Tensor:
+        """What some families do behind the output layer."""
         if self._logit_factor != 1.0:
             logits = logits * self._logit_factor
         if self._softcap is not None:
@@ -116,12 +122,25 @@ class LanguageModel(nn.Module):
         Returns:
             Logits of the last place, float32 [n, vocabulary], and the cache for the next step.
         """
-        if cache is None:
-            from transformers import DynamicCache
+        logits, _, cache = self.step_hidden(embeddings, cache)
+        return logits, cache
 
-            cache = DynamicCache(config=self.model.config)
-        out = self.model.base_model(inputs_embeds=embeddings, past_key_values=cache, use_cache=True)
-        return self.logits(out.last_hidden_state[:, -1]).float(), out.past_key_values
+    def step_hidden(self, embeddings: Tensor, cache: Any | None) -> tuple[Tensor, Tensor, Any]:
+        """`step`, which also gives the last hidden states [n, t, width] of all places that came in."""
+        if cache is None:
+            from clipcap_cli.captioner.cache import new_cache
+
+            cache = new_cache(self.model.config)
+        model, cast = self._model_for_steps(embeddings.device)
+        with cast:
+            out = model.base_model(inputs_embeds=embeddings, past_key_values=cache, use_cache=True)
+        hidden = out.last_hidden_state.to(embeddings.dtype)
+        return self._finished(model.get_output_embeddings()(hidden[:, -1])).float(), hidden, out.past_key_values
+
+    def step_in(self, dtype: torch.dtype) -> None:
+        """Take the matrix products of `step` in float32, or in bfloat16: faster where the hardware has it, and now and then another word is chosen."""
+        self._step_dtype = dtype
+        self._stepper = ()
 
     def reorder(self, cache: Any, index: Tensor) -> Any:
         """The cache whose row i is the old row index[i]; rows may be left out or come twice."""
@@ -134,14 +153,30 @@ class LanguageModel(nn.Module):
             self.model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
 
+    def _model_for_steps(self, device: torch.device) -> tuple[Any, Any]:
+        """The model to step with, and the context to do it in."""
+        plain = self._step_dtype == torch.float32
+        if device.type == "cpu" and not torch.is_grad_enabled() and not any(parameter.requires_grad for parameter in self.parameters()):
+            if not self._stepper:
+                self._stepper = (packed(self.model, self._step_dtype),)
+            if self._stepper[0] is not None:
+                return self._stepper[0], nullcontext()
+        return self.model, nullcontext() if plain else torch.autocast(device.type, self._step_dtype)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        self._stepper = ()
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
+
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """As `nn.Module.requires_grad_`; weights that ask for gradients count as tuned from then on."""
         self.tuned = self.tuned or requires_grad
+        self._stepper = ()
         return super().requires_grad_(requires_grad)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """As `nn.Module.load_state_dict`; weights from elsewhere count as tuned."""
         self.tuned = True
+        self._stepper = ()
         return super().load_state_dict(state_dict, strict, assign)
 
 
