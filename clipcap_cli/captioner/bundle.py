@@ -15,10 +15,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from clipcap_cli._version import __version__
+from clipcap_cli.captioner.adapters import merge_adapters, save_adapters
 from clipcap_cli.captioner.captioner import Captioner
 from clipcap_cli.captioner.language_models import LanguageModel, load_from_folder, load_language_model
 from clipcap_cli.captioner.lm_folders import copy_folder
 from clipcap_cli.captioner.manifest import (
+    ADAPTER,
     FORMAT,
     LANGUAGE_MODEL,
     MAPPER,
@@ -53,6 +55,7 @@ def save_bundle(captioner: Captioner, folder: Path, *, self_contained: bool = Fa
     """
     language_model = captioner.language_model
     inside = language_model.tuned or self_contained
+    adapter = language_model.adapters is not None and not language_model.tuned  # those of a tuned one are saved in its weights
     with new_folder(folder, replace=True) as part:
         tensors = {**captioner.mapper.state_dict(), **{_PREPARATION + key: value for key, value in captioner.preparation.state_dict().items()}}
         save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, part / MAPPER)
@@ -60,6 +63,8 @@ def save_bundle(captioner: Captioner, folder: Path, *, self_contained: bool = Fa
             language_model.save(part / LANGUAGE_MODEL)
         elif inside:
             copy_folder(language_model.folder, part / LANGUAGE_MODEL)
+        if adapter:
+            save_adapters(language_model, part / ADAPTER)
         manifest = Manifest(
             format=FORMAT,
             clipcap=__version__,
@@ -68,7 +73,12 @@ def save_bundle(captioner: Captioner, folder: Path, *, self_contained: bool = Fa
             preparation=PreparationEntry(normalize=captioner.preparation.normalize, standardize=captioner.preparation.mean is not None),
             mapper=MapperPart.model_validate(captioner.mapper.settings),
             language_model=LanguageModelEntry(
-                name=language_model.name, width=language_model.width, tuned=language_model.tuned, inside=inside, content=language_model.content_hash
+                name=language_model.name,
+                width=language_model.width,
+                tuned=language_model.tuned,
+                inside=inside,
+                content=language_model.content_hash,
+                adapter=adapter,
             ),
             decode=captioner.decode,
             info=captioner.info,
@@ -107,8 +117,8 @@ def load_bundle(folder: Path, *, home: Home | None = None, device: str = "auto")
 
 
 def _files(folder: Path) -> list[str]:
-    lm = folder / LANGUAGE_MODEL
-    return [MAPPER, *sorted(path.relative_to(folder).as_posix() for path in lm.rglob("*") if path.is_file())]
+    inside = sorted(path for room in (LANGUAGE_MODEL, ADAPTER) for path in (folder / room).rglob("*") if path.is_file())
+    return [MAPPER, *(path.relative_to(folder).as_posix() for path in inside)]
 
 
 def _check_files(folder: Path, manifest: Manifest) -> None:
@@ -122,7 +132,9 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
 
 def _load_mapper(folder: Path, manifest: Manifest) -> tuple[Preparation, Mapper]:
     with torch.device("meta"):  # shapes first: nothing is allocated for a mapper that does not fit
-        mapper = build_mapper(**manifest.mapper.model_dump(), embedding_size=manifest.encoder.embedding_size, lm_width=manifest.language_model.width)
+        mapper = build_mapper(
+            **manifest.mapper.model_dump(exclude={"preset"}), embedding_size=manifest.encoder.embedding_size, lm_width=manifest.language_model.width
+        )
     try:
         tensors = load_file(folder / MAPPER)
     except SafetensorError as error:
@@ -169,4 +181,6 @@ def _load_language_model(folder: Path, manifest: Manifest, home: Home | None) ->
         )
     if language_model.width != entry.width:
         raise InputError(f"the language model has width {language_model.width}, and {NAME} says {entry.width}", where=str(language_model.folder))
+    if entry.adapter:
+        merge_adapters(language_model, folder / ADAPTER)
     return language_model

@@ -44,6 +44,7 @@ class LanguageModel(nn.Module):
         end_token: the id that ends a text.
         max_positions: places it has, prefix included; None where there is no limit.
         tuned: its weights may differ from those in `folder`, because they were trained or copied from elsewhere. Starts as False.
+        adapters: the settings of the adapters that are trained beside its weights (see `adapters`), or None.
     """
 
     def __init__(self, model: Any, tokenizer: Any, *, name: str, folder: Path) -> None:
@@ -58,6 +59,7 @@ class LanguageModel(nn.Module):
         self.max_positions: int | None = getattr(config, "max_position_embeddings", None)
         self.end_token = _end_token(tokenizer, config, folder)
         self.tuned = False
+        self.adapters: Any | None = None
         self._step_dtype = torch.float32
         self._stepper: tuple[Any, ...] = ()  # the model that `step` uses, made at its first use; in a tuple, since it is no part of the state
         # What some families do to their logits; whoever does anything else is found out by `_probe`.
@@ -148,9 +150,14 @@ class LanguageModel(nn.Module):
         return cache
 
     def save(self, folder: Path) -> None:
-        """Write configuration, weights (safetensors, in the precision they have) and tokenizer into `folder`."""
-        with _quiet():
-            self.model.save_pretrained(folder)
+        """Write configuration, weights (safetensors, in the precision they have; adapters are added to them) and tokenizer into `folder`."""
+        model = self.model
+        if self.adapters is not None:
+            from clipcap_cli.captioner.adapters import merged_copy
+
+            model = merged_copy(model)
+        with quietly():
+            model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
 
     def _model_for_steps(self, device: torch.device) -> tuple[Any, Any]:
@@ -206,7 +213,7 @@ def load_from_folder(folder: Path, *, name: str, dropout: float = 0.0, dtype: to
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    with _quiet():
+    with quietly():
         try:
             config = AutoConfig.from_pretrained(folder, **local)
             _adjust(config, dropout)
@@ -304,7 +311,7 @@ def _unreadable(folder: Path, message: str, error: Exception) -> InputError:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Without the log lines, warnings and bars of transformers; as they were afterwards."""
     from transformers.utils import logging
 

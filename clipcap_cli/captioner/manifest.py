@@ -3,6 +3,7 @@
 captioner.json        this
 mapper.safetensors    the mapper's tensors, and `preparation.mean`, `preparation.scale` where embeddings are standardised
 lm/                   the language model with its tokenizer, where it was tuned or the bundle is self-contained
+adapter/              what is added to the language model, where adapters were trained
 README.md             the model card
 """
 
@@ -21,6 +22,7 @@ FORMAT: Final = 1
 NAME = "captioner.json"
 MAPPER = "mapper.safetensors"
 LANGUAGE_MODEL = "lm"
+ADAPTER = "adapter"
 _HINT = "Bring back the bundle as it was made."
 
 
@@ -44,13 +46,15 @@ class PreparationEntry(_Part):
 
 
 class LanguageModelEntry(_Part):
-    """The language model: `content` is the hash of the stock weights under its name, `inside` tells whether lm/ holds what is to be used."""
+    """The language model: `content` is the hash of the stock weights under its name, `inside` tells whether lm/ holds what is to be used,
+    `adapter` whether what is in adapter/ is to be added to it."""
 
     name: str
     width: int = Field(ge=1)
     tuned: bool
     inside: bool
     content: str
+    adapter: bool = False
 
 
 class Manifest(_Part):

@@ -13,6 +13,7 @@ def model_card(manifest: Manifest) -> str:
     """Markdown; says nothing that the manifest does not know."""
     encoder, language_model = manifest.encoder, manifest.language_model
     how = "tuned together with the mapper" if language_model.tuned else "as it is published"
+    how += ", with LoRA adapters from `adapter/` added" if language_model.adapter else ""
     where = "inside, in `lm/`" if language_model.inside else "not inside: found by its name"
     lines = [
         "# An image captioner",
