@@ -115,8 +115,8 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_columns(path: Path, columns: Sequence[str]) -> list[list[Any]]:
-    """Columns of a Parquet file as lists.
+def read_table(path: Path, columns: Sequence[str]) -> Any:
+    """Columns of a Parquet file, as an Arrow table.
 
     Raises:
         StoreError: it is missing or damaged.
@@ -126,8 +126,7 @@ def read_columns(path: Path, columns: Sequence[str]) -> list[list[Any]]:
 
     try:
         with path.open("rb") as stream:
-            table = pq.read_table(stream, columns=list(columns))
-        return [table.column(column).to_pylist() for column in columns]
+            return pq.read_table(stream, columns=list(columns)).select(list(columns))
     except FileNotFoundError as error:
         raise damaged(path, "the file is missing") from error
     except (OSError, KeyError, pa.ArrowException) as error:

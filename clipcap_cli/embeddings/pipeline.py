@@ -100,8 +100,8 @@ def embed_dataset(dataset: Dataset, encoder: ImageEncoder, *, batch_size: int = 
     """
     began = time.monotonic()
     store = open_store(dataset.home, encoder)
-    images = {image.image_id: image for image in dataset.images()}
-    missing = [images[image_id] for image_id in store.missing(list(images))]
+    ids = np.unique(dataset.pairs().image_ids)
+    missing = _images_of(dataset, ids[store.places(ids) < 0])
     problems: list[Problem] = []
     new = 0
     if missing:
@@ -110,7 +110,15 @@ def embed_dataset(dataset: Dataset, encoder: ImageEncoder, *, batch_size: int = 
             new = _fill(store, missing, encoder, batch_size, workers, events, problems)
         finally:
             events(Finished("embed"))
-    return Embedded(store, new, len(images) - len(missing), tuple(problems), time.monotonic() - began)
+    return Embedded(store, new, len(ids) - len(missing), tuple(problems), time.monotonic() - began)
+
+
+def _images_of(dataset: Dataset, ids: np.ndarray) -> list[DatasetImage]:
+    """The pictures of these ids, each id once, in the order of the dataset."""
+    if not len(ids):
+        return []
+    wanted = {image_id.decode() for image_id in ids}
+    return list({image.image_id: image for image in dataset.images() if image.image_id in wanted}.values())
 
 
 def _fill(

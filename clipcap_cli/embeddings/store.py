@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clipcap_cli.embeddings.rows import Shard, StoredRows
 from clipcap_cli.encoders.base import ImageEncoder, Vectors
 from clipcap_cli.errors import InputError, StoreError
 from clipcap_cli.storage.atomic import store_errors, write_json
@@ -33,7 +34,10 @@ if TYPE_CHECKING:
 _FORMAT = 1
 _DTYPE = np.dtype("<f2")
 _SHARD_BYTES = 256 * 2**20
+_ID = np.dtype("S32")
+_FEW = 20_000  # ids that are looked up one by one; for more, the whole index is read
 _ASKED_AT_ONCE = 500  # ids of one query; SQLite allows 999 at least
+_READ_AT_ONCE = 100_000  # rows of the index
 _WAIT_S = 60.0  # for another process that is adding to the same store: it lets go after each batch
 _SCHEMA = "CREATE TABLE IF NOT EXISTS vectors (image_id TEXT PRIMARY KEY, row INTEGER NOT NULL UNIQUE) WITHOUT ROWID"
 
@@ -61,13 +65,47 @@ class EmbeddingStore:
         with self._reading() as index:
             return int(index.execute("SELECT count(*) FROM vectors").fetchone()[0]) if index else 0
 
+    def places(self, ids: Sequence[str] | NDArray[np.bytes_]) -> NDArray[np.int64]:
+        """The row of each image, [len(ids)]; -1 for those that have no embedding here.
+
+        Args:
+            ids: image ids, as texts or as an array of bytes.
+        """
+        asked = np.asarray(ids, _ID)
+        found = np.full(len(asked), -1, np.int64)
+        with self._reading() as index:
+            if index is None or not len(asked):
+                return found
+            known, rows = _some(index, asked) if len(asked) <= _FEW else _all(index)
+        place = np.minimum(np.searchsorted(known, asked), max(0, len(known) - 1))
+        there = known[place] == asked if len(known) else np.zeros(len(asked), bool)
+        found[there] = rows[place[there]]
+        return found
+
     def missing(self, ids: Sequence[str]) -> list[str]:
         """Those of `ids` that have no embedding here, in their order, each once."""
-        there = self._rows(ids)
-        return [image_id for image_id in dict.fromkeys(ids) if image_id not in there]
+        asked = list(dict.fromkeys(ids))
+        return [image_id for image_id, place in zip(asked, self.places(asked), strict=True) if place < 0]
+
+    def rows(self, ids: Sequence[str] | NDArray[np.bytes_]) -> StoredRows:
+        """The embeddings of `ids`, read from the files when they are asked for.
+
+        Raises:
+            StoreError: some are not here, or the store is damaged.
+        """
+        places = self.places(ids)
+        absent = len(np.unique(np.asarray(ids, _ID)[places < 0]))
+        if absent:
+            raise StoreError(
+                f"{absent:,} of {len({*ids}):,} images have no embedding by {self.spec}",
+                where=str(self.folder),
+                hint="Type `clipcap embed NAME` for their dataset.",
+            )
+        shards = {int(number): self._shard(int(number)) for number in np.unique(places // self._shard_rows)}
+        return StoredRows(shards, self._shard_rows, places, self.embedding_size)
 
     def gather(self, ids: Sequence[str]) -> Vectors:
-        """The embeddings of `ids`.
+        """The embeddings of `ids`, all at once.
 
         Returns:
             [len(ids), embedding_size], in the order of `ids`, which may repeat.
@@ -75,21 +113,7 @@ class EmbeddingStore:
         Raises:
             StoreError: some are not here, or the store is damaged.
         """
-        rows = self._rows(ids)
-        absent = len({*ids} - rows.keys())
-        if absent:
-            raise StoreError(
-                f"{absent:,} of {len({*ids}):,} images have no embedding by {self.spec}",
-                where=str(self.folder),
-                hint="Type `clipcap embed NAME` for their dataset.",
-            )
-        places = np.array([rows[image_id] for image_id in ids], np.int64)
-        vectors = np.empty((len(ids), self.embedding_size), np.float32)
-        shards = places // self._shard_rows
-        for shard in np.unique(shards):
-            chosen = np.flatnonzero(shards == shard)
-            vectors[chosen] = self._shard(int(shard))[places[chosen] % self._shard_rows]
-        return vectors
+        return self.rows(ids)[:]
 
     def append(self, ids: Sequence[str], vectors: Vectors) -> None:
         """Add embeddings; those of images that are here already are left as they are.
@@ -160,25 +184,17 @@ class EmbeddingStore:
                 os.fsync(stream.fileno())
             row, vectors = row + len(part), vectors[len(part) :]
 
-    def _shard(self, shard: int) -> NDArray[np.float16]:
-        path = self._shard_file(shard)
+    def _shard(self, number: int) -> Shard:
+        path = self._shard_file(number)
         try:
-            rows = path.stat().st_size // self._row_bytes
-            with self._reading() as index:
-                last = index.execute("SELECT max(row) FROM vectors WHERE row < ?", ((shard + 1) * self._shard_rows,)).fetchone()[0] if index else -1
-            if rows <= last - shard * self._shard_rows:
-                raise self._damaged(path, f"it holds {rows:,} vectors, fewer than the index names")
-            return np.memmap(path, _DTYPE, "r", shape=(rows, self.embedding_size))
-        except OSError as error:
-            raise self._damaged(path, error.strerror or str(error)) from error
-
-    def _rows(self, ids: Sequence[str]) -> dict[str, int]:
-        found: dict[str, int] = {}
+            shard = Shard(path, self.embedding_size)
+        except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
+            raise self._damaged(path, getattr(error, "strerror", None) or "it is empty") from error
         with self._reading() as index:
-            for start in range(0, len(ids) if index else 0, _ASKED_AT_ONCE):
-                part = ids[start : start + _ASKED_AT_ONCE]
-                found.update(index.execute(f"SELECT image_id, row FROM vectors WHERE image_id IN ({','.join('?' * len(part))})", part))
-        return found
+            last = index.execute("SELECT max(row) FROM vectors WHERE row < ?", ((number + 1) * self._shard_rows,)).fetchone()[0] if index else -1
+        if len(shard.vectors) <= last - number * self._shard_rows:
+            raise self._damaged(path, f"it holds {len(shard.vectors):,} vectors, fewer than the index names")
+        return shard
 
     @contextmanager
     def _reading(self) -> Iterator[Any]:
@@ -211,6 +227,27 @@ class EmbeddingStore:
     def _damaged(self, path: Path, reason: str) -> StoreError:
         hint = f"Remove the folder {self.folder} and type the same line again: its embeddings are made anew."
         return StoreError(f"this store of embeddings is damaged: {reason}", where=str(path), hint=hint)
+
+
+def _some(index: Any, asked: NDArray[np.bytes_]) -> tuple[NDArray[np.bytes_], NDArray[np.int64]]:
+    """Of these ids, the ones that are there, in order, and their rows."""
+    ids = [image_id.decode() for image_id in np.unique(asked)]
+    pairs: list[tuple[str, int]] = []
+    for start in range(0, len(ids), _ASKED_AT_ONCE):
+        part = ids[start : start + _ASKED_AT_ONCE]
+        pairs += index.execute(f"SELECT image_id, row FROM vectors WHERE image_id IN ({','.join('?' * len(part))})", part)
+    pairs.sort()
+    return np.array([image_id for image_id, _ in pairs], _ID), np.array([row for _, row in pairs], np.int64)
+
+
+def _all(index: Any) -> tuple[NDArray[np.bytes_], NDArray[np.int64]]:
+    """All ids in order, and their rows."""
+    found = index.execute("SELECT image_id, row FROM vectors ORDER BY image_id")
+    ids, rows = [np.empty(0, _ID)], [np.empty(0, np.int64)]
+    while pairs := found.fetchmany(_READ_AT_ONCE):
+        ids.append(np.array([image_id for image_id, _ in pairs], _ID))
+        rows.append(np.array([row for _, row in pairs], np.int64))
+    return np.concatenate(ids), np.concatenate(rows)
 
 
 def open_store(home: Home, encoder: ImageEncoder) -> EmbeddingStore:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -21,6 +21,11 @@ class DatasetPart(Part):
     name: str | None = Field(None, description="Name of a dataset (`clipcap dataset list`).")
     train: str = Field("train", min_length=1, description="Split to learn from.")
     val: str | None = Field("val", description="Split to validate on; null to train without validation.")
+    texts: str | None = Field(
+        None,
+        description="Learn from text alone (CapDec): a file with a caption a line, or `captions` for those of the split `train`. "
+        "Needs an encoder with a text tower; set encoder.noise too.",
+    )
 
 
 class EncoderPart(Part):
@@ -40,6 +45,9 @@ class EncoderPart(Part):
 class MapperPart(Part):
     """The network that turns an embedding into the prefix."""
 
+    preset: Literal["auto", "small", "medium", "large"] | None = Field(
+        None, description="Sets the keys below that are not written out; `auto` chooses by the number of training captions."
+    )
     kind: Literal["mlp", "transformer", "linear"] = Field("mlp", description="ClipCap's `mlp` or `transformer`, or one `linear` layer.")
     prefix_length: int = Field(10, ge=1, le=512, description="Vectors that the language model gets instead of words (K).")
     clip_length: int = Field(10, ge=1, le=512, description="`transformer` only: vectors that the embedding is spread over (C).")
@@ -51,17 +59,34 @@ class LanguageModelPart(Part):
     """What continues the prefix with a caption."""
 
     name: str = Field("gpt2", min_length=1, description="`builtin:nano`, a hub id, or a folder with any causal language model of transformers.")
-    tune: Literal["frozen", "full"] = Field("full", description="`full` trains it together with the mapper; `frozen` trains the mapper alone.")
+    tune: Literal["frozen", "lora", "full"] = Field(
+        "full", description="`full` trains it together with the mapper, `lora` small adapters in its place (extra `lora`); `frozen` trains the mapper alone."
+    )
+    lora_rank: int = Field(8, ge=1, le=512, description="`lora` only: rank of each adapter.")
+    lora_alpha: float = Field(16.0, gt=0.0, description="`lora` only: what an adapter adds is multiplied by this / rank.")
+    lora_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="`lora` only: dropout in front of each adapter.")
+
+
+# What the published training code does, where a recipe with its objective says nothing else.
+_ORIGINAL = {"optimizer": "hfadamw", "weight_decay": 0.0, "clip_grad": None}
+_ORIGINAL_WARMUP_STEPS = 5000
 
 
 class TrainPart(Part):
     """How it is learned."""
 
+    objective: Literal["standard", "original"] = Field(
+        "standard",
+        description="`standard` ends captions with the end token; `original` is the published code's: no end token, token 0 never learned, long captions cut, "
+        "incomplete batches dropped. It also sets optimizer, weight_decay, clip_grad and warmup_steps as there, where they are not written out.",
+    )
+    optimizer: Literal["adamw", "hfadamw"] = Field("adamw", description="`hfadamw` is the AdamW that transformers once had, which the published code used.")
     epochs: int = Field(10, ge=1, description="Passes over the training captions.")
     batch_size: int = Field(40, ge=1, description="Captions in one batch.")
     lr: float = Field(2.0e-5, gt=0.0, description="Peak learning rate (AdamW).")
     lm_lr: float | None = Field(None, gt=0.0, description="Peak learning rate of the language model; null for the same as `lr`.")
     warmup: Share = Field(0.06, description="Share of the steps over which the rate rises from zero; then it falls linearly to zero.")
+    warmup_steps: int | None = Field(None, ge=0, description="Steps over which the rate rises, in the place of `warmup`.")
     weight_decay: float = Field(0.01, ge=0.0, description="Decay of weight matrices; norms and biases are left out.")
     clip_grad: float | None = Field(1.0, gt=0.0, description="Greatest norm of the gradient; null for no limit.")
     accumulate: int = Field(1, ge=1, description="Batches whose gradients are added up for one step.")
@@ -72,11 +97,21 @@ class TrainPart(Part):
     patience: int | None = Field(5, ge=1, description="Validations without a better loss before training stops early; null for never.")
     max_minutes: float | None = Field(None, gt=0.0, description="Stop after this many minutes of training; the learning rate is not planned by it.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _original_is_original(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("objective") != "original":
+            return values
+        warmup = {} if "warmup" in values else {"warmup_steps": _ORIGINAL_WARMUP_STEPS}
+        return {**_ORIGINAL, **warmup, **values}
+
 
 class Decode(Part):
     """How captions are written, by default; `clipcap caption` has an option for each."""
 
-    strategy: Literal["greedy", "beam", "nucleus"] = Field("beam", description="`beam` search, `greedy` choice, or `nucleus` sampling.")
+    strategy: Annotated[Literal["greedy", "beam", "sample", "contrastive"], BeforeValidator(lambda value: "sample" if value == "nucleus" else value)] = Field(
+        "beam", description="`beam` search, `greedy` choice, `sample` to draw, or `contrastive` search."
+    )
     beams: int = Field(5, ge=1, le=100, description="Width of the beam search.")
     max_tokens: int = Field(40, ge=1, le=1024, description="Longest caption, in tokens.")
     min_tokens: int = Field(1, ge=1, le=1024, description="Shortest caption, in tokens.")
@@ -85,7 +120,18 @@ class Decode(Part):
         1.0, ge=0.0, le=5.0, description="Beams are ranked by sum of log-probabilities / length ** this; 1 is their average, as published."
     )
     temperature: float = Field(1.0, gt=0.0, le=100.0, description="Logits are divided by this.")
-    top_p: float = Field(0.9, gt=0.0, le=1.0, description="`nucleus` only: probability of the smallest set of tokens that is drawn from.")
+    top_p: float = Field(0.9, gt=0.0, le=1.0, description="`sample` only: probability of the smallest set of tokens that is drawn from.")
+    top_k: int | None = Field(
+        None, ge=1, le=10_000, description="`sample`: draw from this many of the likeliest tokens at most. `contrastive`: choose among this many (null for 4)."
+    )
+    samples: int = Field(1, ge=1, le=100, description="`sample` only: captions drawn for each picture; the likeliest one comes first.")
+    contrast: Share = Field(0.6, description="`contrastive` only: weight of being unlike what was written before, against being likely.")
+    no_repeat_ngram: int | None = Field(None, ge=1, le=20, description="No run of this many tokens comes twice in a caption.")
+    repetition_penalty: float = Field(
+        1.0, ge=1.0, le=10.0, description="Logits of tokens that the caption has already are divided by this (multiplied where negative); 1 changes nothing."
+    )
+    banned: tuple[str, ...] = Field((), description="Words or phrases that no caption contains.")
+    required: tuple[str, ...] = Field((), description='Words or phrases that every caption contains, as "ramen"; `beam` only.')
 
     @model_validator(mode="after")
     def _shortest_is_not_longest(self) -> Self:

@@ -28,7 +28,7 @@ class Batch:
         embeddings: float32 [captions, embedding_size].
         tokens: the language model's input behind the prefix, int64 [captions, longest - 1]; padded at the end with token 0, which nothing attends to.
         places: flat places in [captions, prefix_length + longest - 1] whose hidden state predicts a target, int64 [targets].
-        targets: int64 [targets], padded with IGNORED.
+        targets: int64 [targets], padded with IGNORED; those that are not to be learned are IGNORED too.
         count: targets that count.
     """
 
@@ -39,16 +39,22 @@ class Batch:
     count: int
 
 
-def batches_per_epoch(captions: int, batch_size: int) -> int:
-    """How many batches an epoch has; the last one may be smaller."""
-    return -(-captions // batch_size)
+def batches_per_epoch(captions: int, batch_size: int, *, drop_last: bool = False) -> int:
+    """How many batches an epoch has; the last one may be smaller, unless it is dropped then."""
+    return captions // batch_size if drop_last else -(-captions // batch_size)
+
+
+def shuffled_order(captions: int, batch_size: int, generator: np.random.Generator) -> list[np.ndarray]:
+    """Captions of each batch of one epoch as the published code takes them: in any order, and what does not fill a batch is left out."""
+    shuffled = generator.permutation(captions)
+    return [shuffled[start : start + batch_size] for start in range(0, captions - batch_size + 1, batch_size)]
 
 
 def order_of(lengths: np.ndarray, batch_size: int, generator: np.random.Generator) -> list[np.ndarray]:
     """Captions of each batch of one epoch: every caption once.
 
     Args:
-        lengths: tokens of each caption, [captions].
+        lengths: of each caption, in whatever they are measured, [captions].
     """
     shuffled = generator.permutation(len(lengths))
     pool = batch_size * _POOL_BATCHES
@@ -62,22 +68,25 @@ def order_of(lengths: np.ndarray, batch_size: int, generator: np.random.Generato
 
 def make_batch(samples: Samples, members: np.ndarray, prefix_length: int) -> Batch:
     """Gather the captions `members` into one batch."""
-    lengths = samples.lengths[members]
+    ids = samples.tokens(members)
+    lengths = np.array([len(tokens) for tokens in ids])
     longest = int(lengths.max())
-    within = np.arange(longest)
-    there = within < lengths[:, None]
+    there = np.arange(longest) < lengths[:, None]
     padded = np.zeros((len(members), longest), np.int64)
-    padded[there] = samples.tokens[(samples.starts[members][:, None] + within)[there]]
+    padded[there] = np.concatenate(ids)
     caption, token = np.nonzero(there)
     # The hidden state at place prefix_length - 1 + t predicts token t.
     places = caption * (prefix_length + longest - 1) + prefix_length - 1 + token
     spare = -len(places) % _TARGETS_STEP
+    targets = padded[there]
+    if samples.never_learned is not None:
+        targets = np.where(targets == samples.never_learned, IGNORED, targets)
     return Batch(
         embeddings=torch.from_numpy(samples.embeddings[samples.rows[members]]),
         tokens=torch.from_numpy(padded[:, :-1]),
         places=torch.from_numpy(np.pad(places, (0, spare))),
-        targets=torch.from_numpy(np.pad(padded[there], (0, spare), constant_values=IGNORED)),
-        count=len(places),
+        targets=torch.from_numpy(np.pad(targets, (0, spare), constant_values=IGNORED)),
+        count=int((targets != IGNORED).sum()),
     )
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from clipcap_cli.captioner.captioner import Captioner
 from clipcap_cli.events import Advanced, Finished, Listener, Started
 from clipcap_cli.recipe import Recipe
-from clipcap_cli.training.batches import Batch, batches_of, batches_per_epoch, make_batch, order_of
+from clipcap_cli.training.batches import Batch, batches_of, batches_per_epoch, make_batch, order_of, shuffled_order
 from clipcap_cli.training.objective import caption_loss
 from clipcap_cli.training.optimizer import make_optimizer, make_schedule
 from clipcap_cli.training.samples import Samples
@@ -63,7 +63,8 @@ class Hooks:
 
 def planned_steps(recipe: Recipe, captions: int) -> int:
     """Optimiser steps of the whole run."""
-    return recipe.train.epochs * -(-batches_per_epoch(captions, recipe.train.batch_size) // recipe.train.accumulate)
+    batches = batches_per_epoch(captions, recipe.train.batch_size, drop_last=recipe.train.objective == "original")
+    return recipe.train.epochs * -(-batches // recipe.train.accumulate)
 
 
 def run_loop(captioner: Captioner, train: Samples, val: Samples | None, recipe: Recipe, *, precision: str, hooks: Hooks, events: Listener) -> Outcome:
@@ -81,7 +82,7 @@ def run_loop(captioner: Captioner, train: Samples, val: Samples | None, recipe: 
     optimizer = make_optimizer(captioner.mapper, captioner.language_model, settings)
     trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     steps = planned_steps(recipe, len(train))
-    schedule = make_schedule(optimizer, steps, settings.warmup)
+    schedule = make_schedule(optimizer, steps, settings)
     noise_generator = torch.Generator().manual_seed(recipe.seed)
     prefix_length = captioner.mapper.prefix_length
 
@@ -94,10 +95,10 @@ def run_loop(captioner: Captioner, train: Samples, val: Samples | None, recipe: 
     events(Started("train", steps, "steps"))
     _set_training(captioner, tunes_lm)
     for epoch, group in _groups_of_batches(train, recipe):
-        count = sum(int(train.lengths[members].sum()) for members in group)
+        batches = [make_batch(train, members, prefix_length) for members in group]
+        count = sum(batch.count for batch in batches)
         loss_sum = 0.0
-        for members in group:
-            batch = _to(make_batch(train, members, prefix_length), device)
+        for batch in (_to(batch, device) for batch in batches if batch.count):  # one without anything to learn has no loss
             with _autocast(device, precision):
                 loss = caption_loss(
                     batch,
@@ -119,14 +120,14 @@ def run_loop(captioner: Captioner, train: Samples, val: Samples | None, recipe: 
         schedule.step()
         step += 1
 
-        loss_now = loss_sum / count
+        loss_now = loss_sum / max(1, count)
         shown = loss_now if shown is None else _SMOOTHING * shown + (1 - _SMOOTHING) * loss_now
         events(Advanced("train", 1, {"loss": shown, "epoch": epoch}))
         logged_loss, logged_tokens = logged_loss + loss_sum, logged_tokens + count
         if step % LOG_EVERY == 0 or step == steps:
             now = time.monotonic()
             per_second = logged_tokens / max(now - logged_at, 1e-9)
-            hooks.log({"step": step, "epoch": epoch, "loss": logged_loss / logged_tokens, "lr": rate, "tokens_per_s": round(per_second)})
+            hooks.log({"step": step, "epoch": epoch, "loss": logged_loss / max(1, logged_tokens), "lr": rate, "tokens_per_s": round(per_second)})
             logged_loss, logged_tokens, logged_at = 0.0, 0, now
 
         minutes = (time.monotonic() - started) / 60
@@ -171,7 +172,11 @@ def _groups_of_batches(samples: Samples, recipe: Recipe) -> Iterator[tuple[int, 
     """(epoch from 1, the batches of one step) over all epochs; the order depends on the seed and the epoch alone."""
     accumulate = recipe.train.accumulate
     for epoch in range(1, recipe.train.epochs + 1):
-        order = order_of(samples.lengths, recipe.train.batch_size, np.random.default_rng([recipe.seed, epoch]))
+        generator = np.random.default_rng([recipe.seed, epoch])
+        if recipe.train.objective == "original":
+            order = shuffled_order(len(samples), recipe.train.batch_size, generator)
+        else:
+            order = order_of(samples.lengths, recipe.train.batch_size, generator)
         for start in range(0, len(order), accumulate):
             yield epoch, order[start : start + accumulate]
 

@@ -1,20 +1,37 @@
-"""What is learned from: every caption as tokens, once, beside the embedding of its picture.
+"""What is learned from: captions, each with the embedding of its picture.
 
-Captions lie end to end in one array, so that millions of them are three arrays and not millions of objects. Each ends with the language model's end token.
+Nothing here grows with what is learned from but captions and row numbers: embeddings stay in the store's files until a batch asks for them, and captions
+are turned into tokens batch by batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, Protocol
 
 import numpy as np
+import torch
 
 from clipcap_cli.captioner.language_models import LanguageModel
-from clipcap_cli.datasets.dataset import Image
-from clipcap_cli.embeddings.store import EmbeddingStore
+from clipcap_cli.datasets.dataset import Pairs
 
-_CAPTIONS_AT_ONCE = 10_000  # tokenised in one go: bounds the lists of the tokenizer
+Objective = Literal["standard", "original"]
+
+_AT_ONCE = 10_000  # captions tokenised in one go: bounds the lists of the tokenizer
+# Above this, captions are put into batches by their bytes: tokenising millions before the first step takes a minute. Padding grows from 2 to 4 % by it.
+_MEASURED_AT_MOST = 500_000
+_PADDING = 0  # the token that the published code pads with
+_DEVIATIONS = 10  # of the lengths above their mean, where the published code cuts captions
+
+
+class Embeddings(Protocol):
+    """Rows that are read when they are asked for; an array is one too."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -22,54 +39,86 @@ class Samples:
     """Captions with their pictures.
 
     Attributes:
-        embeddings: one row a picture, float32 [pictures, embedding_size].
+        embeddings: one row a picture; `embeddings[rows]` is float32 [len(rows), embedding_size].
         rows: the picture of each caption, int64 [captions].
-        tokens: all captions end to end, int64 [tokens].
-        starts: where each caption begins in `tokens`, and the end, int64 [captions + 1].
-        cut: captions that were longer than fits and lost their end.
+        captions: their texts; anything with `take(indices).to_pylist()`, as Arrow arrays have it.
+        lengths: of each caption in tokens or, where there are very many, in bytes; for putting captions of like length together. [captions]
+        tokens_of: token ids of texts as they are learned, with an end token or without, cut where they are too long.
+        mean_tokens: of a caption.
+        cut: captions that lose their end; where there are very many, of a part of them.
+        never_learned: a token that is no target, wherever it stands.
     """
 
-    embeddings: np.ndarray
+    embeddings: Embeddings
     rows: np.ndarray
-    tokens: np.ndarray
-    starts: np.ndarray
+    captions: Any
+    lengths: np.ndarray
+    tokens_of: Callable[[Sequence[str]], list[list[int]]]
+    mean_tokens: float
     cut: int
+    never_learned: int | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
-    def lengths(self) -> np.ndarray:
-        """Tokens of each caption, its end token included, int64 [captions]."""
-        return np.diff(self.starts)
+    def tokens(self, members: np.ndarray) -> list[list[int]]:
+        """Token ids of the captions `members`."""
+        return self.tokens_of(self.captions.take(members).to_pylist())
 
 
-def collect_samples(images: Sequence[Image], store: EmbeddingStore, language_model: LanguageModel, prefix_length: int) -> Samples:
-    """The samples of `images`, in their order; pictures without captions are left out.
+def collect_samples(pairs: Pairs, embeddings: Embeddings, language_model: LanguageModel, prefix_length: int, objective: Objective = "standard") -> Samples:
+    """The samples of captions and pictures.
 
     Args:
-        images: pictures whose embeddings are in `store`.
+        pairs: captions, and the picture of each.
+        embeddings: a row for each picture of `pairs`, in their order.
         prefix_length: places that the prefix takes of the language model's positions.
+        objective: "standard" ends each caption with the end token; "original" does not, never learns token 0, and cuts where the published code does.
     """
-    images = [image for image in images if image.captions]
-    captions = [caption for image in images for caption in image.captions]
-    rows = np.repeat(np.arange(len(images)), [len(image.captions) for image in images])
+    original = objective == "original"
+    end = [] if original else [language_model.end_token]
     # The last token is only ever predicted, so it needs no place of its own.
     longest = None if language_model.max_positions is None else language_model.max_positions - prefix_length + 1
-    pieces: list[np.ndarray] = []
-    lengths = np.empty(len(captions), np.int64)
-    cut = 0
-    for first in range(0, len(captions), _CAPTIONS_AT_ONCE):
-        for number, ids in enumerate(language_model.tokenize(captions[first : first + _CAPTIONS_AT_ONCE]), first):
-            whole = np.asarray([*ids, language_model.end_token], np.int64)
-            kept = whole[:longest]
-            cut += len(kept) < len(whole)
-            lengths[number] = len(kept)
-            pieces.append(kept)
+    measured = np.arange(len(pairs.captions))
+    if len(measured) > _MEASURED_AT_MOST and not original:
+        measured = measured[:: len(measured) // _AT_ONCE]
+    whole = _lengths(language_model, pairs.captions, measured) + len(end)
+    if original and len(whole):
+        limit = published_limit(whole)
+        longest = limit if longest is None else min(limit, longest)
+    kept = whole if longest is None else np.minimum(whole, longest)
     return Samples(
-        embeddings=store.gather([image.image_id for image in images]),
-        rows=rows,
-        tokens=np.concatenate(pieces) if pieces else np.empty(0, np.int64),
-        starts=np.concatenate([[0], lengths.cumsum()]),
-        cut=cut,
+        embeddings=embeddings,
+        rows=pairs.pictures,
+        captions=pairs.captions,
+        lengths=kept if len(measured) == len(pairs.captions) else pairs.bytes_of_captions(),
+        tokens_of=partial(_tokens, language_model, end, longest),
+        mean_tokens=float(kept.mean()) if len(kept) else 0.0,
+        cut=int((whole > kept).sum()),
+        never_learned=_PADDING if original else None,
     )
+
+
+def published_limit(lengths: np.ndarray) -> int:
+    """Where the published code cuts captions, in tokens: ten deviations above the mean, at most the longest.
+
+    Args:
+        lengths: tokens of each caption, [captions].
+    """
+    longest = int(lengths.max())
+    if len(lengths) < 2:
+        return longest  # the published code crashes on a single caption
+    numbers = torch.from_numpy(lengths.astype(np.float32))
+    return min(int(numbers.mean() + _DEVIATIONS * numbers.std()), longest)
+
+
+def _lengths(language_model: LanguageModel, captions: Any, members: np.ndarray) -> np.ndarray:
+    lengths = np.empty(len(members), np.int64)
+    for first in range(0, len(members), _AT_ONCE):
+        texts = captions.take(members[first : first + _AT_ONCE]).to_pylist()
+        lengths[first : first + len(texts)] = [len(ids) for ids in language_model.tokenize(texts)]
+    return lengths
+
+
+def _tokens(language_model: LanguageModel, end: list[int], longest: int | None, texts: Sequence[str]) -> list[list[int]]:
+    return [[*ids, *end][:longest] for ids in language_model.tokenize(texts)]

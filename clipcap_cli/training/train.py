@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from clipcap_cli.captioner.adapters import add_adapters
 from clipcap_cli.captioner.bundle import load_bundle, save_bundle
 from clipcap_cli.captioner.captioner import Captioner
-from clipcap_cli.captioner.language_models import load_language_model
+from clipcap_cli.captioner.language_models import LanguageModel, load_language_model
 from clipcap_cli.captioner.mappers import Preparation, build_mapper
 from clipcap_cli.captioner.models import find_captioner
 from clipcap_cli.datasets.dataset import Dataset, Image, open_dataset
@@ -33,6 +34,7 @@ from clipcap_cli.training.loop import Hooks, Outcome, Validated, planned_steps, 
 from clipcap_cli.training.runs import Run, RunInfo, run_lock
 from clipcap_cli.training.samples import Samples, collect_samples
 
+_FITTED_ON = 100_000  # pictures at most, evenly taken: mean and deviation are known well enough by then
 _SAMPLE_PICTURES = 3  # captioned at each validation, so that one sees it learn
 
 
@@ -71,13 +73,19 @@ def train(
     embedded = embed_dataset(dataset, encoder, events=events)
     if embedded.problems:
         events(Note(f"{len(embedded.problems):,} pictures could not be embedded and are left out; the first: {embedded.problems[0].message}", "warning"))
-    train_images = _embedded_images(dataset, recipe.dataset.train, embedded.store)
+    samples = _samples_of(recipe.dataset.train, dataset, embedded.store, language_model, recipe)
+    val = _samples_of(recipe.dataset.val, dataset, embedded.store, language_model, recipe) if recipe.dataset.val else None
+    val = val if val is not None and len(val) else None
     val_images = _embedded_images(dataset, recipe.dataset.val, embedded.store) if recipe.dataset.val else []
-
-    samples = collect_samples(train_images, embedded.store, language_model, recipe.mapper.prefix_length)
-    val = collect_samples(val_images, embedded.store, language_model, recipe.mapper.prefix_length) if val_images else None
     if not len(samples):
         raise InputError(f"split {recipe.dataset.train!r} of dataset {dataset.name!r} has no picture with a caption", hint=_splits_hint(dataset))
+    if not planned_steps(recipe, len(samples)):
+        raise InputError(
+            f"the split {recipe.dataset.train!r} has {len(samples):,} captions, fewer than one batch of {recipe.train.batch_size}, and the "
+            "original objective drops what fills no batch",
+            where="train.batch_size",
+            hint=f"Set train.batch_size to {len(samples)} or less.",
+        )
     torch.manual_seed(recipe.seed)  # not before: what is embedded or loaded on the way may draw numbers, and may be there already next time
     captioner = _new_captioner(recipe, encoder, language_model, samples, home, dataset, where)
 
@@ -141,6 +149,13 @@ def _splits_hint(dataset: Dataset) -> str:
     return f"Its splits are {', '.join(f'{name} ({count:,} pictures)' for name, count in dataset.splits().items())}."
 
 
+def _samples_of(split: str, dataset: Dataset, store: EmbeddingStore, language_model: LanguageModel, recipe: Recipe) -> Samples:
+    """The captions of a split whose pictures have embeddings."""
+    pairs = dataset.pairs(split)
+    pairs = pairs.of(store.places(pairs.image_ids) >= 0)
+    return collect_samples(pairs, store.rows(pairs.image_ids), language_model, recipe.mapper.prefix_length, recipe.train.objective)
+
+
 def _embedded_images(dataset: Dataset, split: str, store: EmbeddingStore) -> list[Image]:
     images = [image for image in dataset.images(split) if image.captions]
     missing = set(store.missing([image.image_id for image in images]))
@@ -148,7 +163,7 @@ def _embedded_images(dataset: Dataset, split: str, store: EmbeddingStore) -> lis
 
 
 def _new_captioner(
-    recipe: Recipe, encoder: ImageEncoder, language_model: Any, samples: Samples, home: Home, dataset: Dataset, device: torch.device
+    recipe: Recipe, encoder: ImageEncoder, language_model: LanguageModel, samples: Samples, home: Home, dataset: Dataset, device: torch.device
 ) -> Captioner:
     """The captioner before its first step: fresh, or with the weights of `init`."""
     settings = recipe.mapper
@@ -162,17 +177,23 @@ def _new_captioner(
         heads=settings.heads,
     )
     if recipe.encoder.standardize:
-        preparation = Preparation.fitted(torch.from_numpy(samples.embeddings), normalize=recipe.encoder.normalize)
+        some = samples.embeddings[:: -(-len(samples.embeddings) // _FITTED_ON)]
+        preparation = Preparation.fitted(torch.from_numpy(some), normalize=recipe.encoder.normalize)
     else:
         preparation = Preparation(recipe.encoder.normalize)
     if recipe.init is not None:
         start = load_bundle(find_captioner(recipe.init, home).path, home=home, device="cpu")
         _copy_weights(start.mapper, mapper, recipe.init, "mapper")
-        _copy_weights(start.language_model, language_model, recipe.init, "language model")
+        if start.language_model.tuned:
+            _copy_weights(start.language_model, language_model, recipe.init, "language model")
         if start.encoder_fingerprint != encoder.fingerprint:
             raise InputError(f"{recipe.init!r} was made with the encoder {start.encoder_spec}, not {encoder.spec}", where="init")
         preparation = start.preparation
-    language_model.requires_grad_(recipe.language_model.tune == "full")
+    if recipe.language_model.tune == "lora":
+        part = recipe.language_model
+        add_adapters(language_model, rank=part.lora_rank, alpha=part.lora_alpha, dropout=part.lora_dropout)
+    else:
+        language_model.requires_grad_(recipe.language_model.tune == "full")
     return Captioner(
         encoder_spec=encoder.spec,
         encoder_fingerprint=encoder.fingerprint,
@@ -198,22 +219,25 @@ def _copy_weights(source: torch.nn.Module, target: torch.nn.Module, name: str, p
 
 
 def _plan(recipe: Recipe, dataset: Dataset, samples: Samples, val: Samples | None, captioner: Captioner, steps: int) -> list[str]:
-    def size(module: torch.nn.Module) -> str:
-        return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:.1f}M"
+    def size(module: torch.nn.Module, trained: bool = False) -> str:
+        return f"{sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad or not trained) / 1e6:.1f}M"
 
+    adapters = f"frozen, with adapters of {size(captioner.language_model, trained=True)} weights"
     pictures = len(np.unique(samples.rows))
     lines = [
-        f"dataset {dataset.name} v{dataset.version}: {len(samples):,} captions of {pictures:,} pictures, {samples.lengths.mean():.1f} tokens each; "
+        f"dataset {dataset.name} v{dataset.version}: {len(samples):,} captions of {pictures:,} pictures, {samples.mean_tokens:.1f} tokens each; "
         + (f"{len(val):,} captions to validate on" if val else "nothing to validate on"),
         f"mapper {recipe.mapper.kind}, {size(captioner.mapper)} weights; {recipe.language_model.name}, {size(captioner.language_model)} weights, "
-        + ("tuned" if recipe.language_model.tune == "full" else "frozen"),
+        + {"full": "tuned", "lora": adapters, "frozen": "frozen"}[recipe.language_model.tune],
         f"plan: {steps:,} steps of {recipe.train.batch_size * recipe.train.accumulate} captions, {recipe.train.epochs} epochs, "
         f"a validation every {recipe.train.validate_every:,} steps",
     ]
     if recipe.train.max_minutes is not None:
         lines[-1] += f", {recipe.train.max_minutes:g} minutes at most"
+    if recipe.train.objective == "original" and recipe.decode.stop is None:
+        lines.append('the original objective teaches no end token: captions will run on to the longest; decode.stop="." ends them as the published code does')
     if samples.cut:
-        lines.append(f"{samples.cut:,} captions are longer than the language model's {captioner.language_model.max_positions} places and lose their end")
+        lines.append(f"{samples.cut:,} captions are longer than what can be learned and lose their end")
     return lines
 
 

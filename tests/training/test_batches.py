@@ -1,5 +1,8 @@
+import dataclasses
+
 import numpy as np
 import pytest
+import spelled
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,14 +13,7 @@ from clipcap_cli.training.samples import Samples
 
 
 def samples_of(captions: list[list[int]]) -> Samples:
-    lengths = np.array([len(caption) for caption in captions])
-    return Samples(
-        embeddings=np.arange(len(captions), dtype=np.float32)[:, None],
-        rows=np.arange(len(captions)),
-        tokens=np.concatenate([np.array(caption) for caption in captions]),
-        starts=np.concatenate([[0], lengths.cumsum()]),
-        cut=0,
-    )
+    return dataclasses.replace(spelled.samples_of(captions), never_learned=None)
 
 
 @settings(max_examples=50, deadline=None)

@@ -1,13 +1,15 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from torch.nn import functional as F
 
 from clipcap_cli.captioner.language_models import load_language_model
 from clipcap_cli.captioner.mappers import Preparation, build_mapper
+from clipcap_cli.datasets.dataset import Pairs
 from clipcap_cli.training.batches import make_batch
 from clipcap_cli.training.objective import caption_loss
-from clipcap_cli.training.samples import Samples
+from clipcap_cli.training.samples import collect_samples
 
 CAPTIONS = ["two apples on a plate", "a dog", "a man rides a brown horse along the beach at sunset"]
 
@@ -19,15 +21,8 @@ def nano():
 
 @pytest.fixture(scope="module")
 def samples(nano):
-    tokens = [[*ids, nano.end_token] for ids in nano.tokenize(CAPTIONS)]
-    generator = np.random.default_rng(0)
-    return Samples(
-        embeddings=generator.normal(size=(3, 16)).astype(np.float32),
-        rows=np.arange(3),
-        tokens=np.concatenate(tokens),
-        starts=np.concatenate([[0], np.cumsum([len(ids) for ids in tokens])]),
-        cut=0,
-    )
+    embeddings = np.random.default_rng(0).normal(size=(3, 16)).astype(np.float32)
+    return collect_samples(Pairs(np.arange(3).astype("S32"), pa.array(CAPTIONS), np.arange(3)), embeddings, nano, 4)
 
 
 def make_mapper(nano):
@@ -43,7 +38,7 @@ def test_a_batch_costs_what_its_captions_cost_one_at_a_time(nano, samples, smoot
 
     costs, count = torch.zeros(()), 0
     for number in range(3):
-        tokens = torch.from_numpy(samples.tokens[samples.starts[number] : samples.starts[number + 1]])
+        tokens = torch.tensor(samples.tokens(np.array([number]))[0])
         prefix = mapper(F.normalize(torch.from_numpy(samples.embeddings[number : number + 1])))
         vectors = torch.cat([prefix, nano.embed(tokens)[None]], dim=1)
         logits = nano.model(inputs_embeds=vectors).logits[0, 3:-1]  # the last prefix vector predicts the first token

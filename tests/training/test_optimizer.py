@@ -7,7 +7,7 @@ from clipcap_cli.training.optimizer import make_optimizer, make_schedule
 
 def test_the_rate_rises_over_the_warm_up_and_falls_in_a_line_to_nothing():
     optimizer = make_optimizer(nn.Linear(2, 2), nn.Identity(), TrainPart(lr=1.0))
-    schedule = make_schedule(optimizer, steps=100, warmup=0.1)
+    schedule = make_schedule(optimizer, steps=100, settings=TrainPart(warmup=0.1))
     rates = []
     for _ in range(100):
         rates.append(schedule.get_last_lr()[0])
