@@ -17,6 +17,7 @@ from shapes import END, GPT2_WEIGHTS, WIDTH, gpt2, language_model, machine, matr
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
+from clipcap_cli.captioner.decoding.base import Ask
 from clipcap_cli.captioner.decoding.beam import beam_search
 from clipcap_cli.captioner.language_models import LanguageModel
 
@@ -54,7 +55,7 @@ def published(model: GPT2LMHeadModel, prefix: Tensor, beams: int, tokens: int, s
 
 
 def ours(lm: LanguageModel, prefix: Tensor, beams: int, tokens: int, stop: int) -> Tokens:
-    return [hypotheses[0].tokens for hypotheses in beam_search(lm, prefix, beams=beams, max_tokens=tokens, min_tokens=1, stop=stop)]
+    return [hypotheses[0].tokens for hypotheses in beam_search(lm, prefix, Ask(tokens, stop), beams=beams)]
 
 
 @torch.no_grad()

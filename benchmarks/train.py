@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import torch
 from shapes import END, GPT2_WEIGHTS, WIDTH, gpt2, language_model, machine, matrix_rate, spread_of, table
 from torch import nn
@@ -55,13 +57,14 @@ def coco_like(captions: int) -> Samples:
     random = np.random.default_rng(0)
     lengths = np.clip(np.rint(random.gamma(8.0, 0.55, captions) + 7.1).astype(np.int64), 6, LONGEST)
     lengths[0] = LONGEST
-    return Samples(
-        embeddings=random.normal(size=(captions, 512)).astype(np.float32),
-        rows=np.arange(captions),
-        tokens=random.integers(1, END, lengths.sum()),
-        starts=np.concatenate([[0], lengths.cumsum()]),
-        cut=0,
-    )
+    texts = pa.array([" ".join(map(str, random.integers(1, END, length))) for length in lengths])
+    embeddings = random.normal(size=(captions, 512)).astype(np.float32)
+    return Samples(embeddings, np.arange(captions), texts, lengths, spelled, float(lengths.mean()), 0)
+
+
+def spelled(texts: Sequence[str]) -> list[list[int]]:
+    """The tokens of captions that spell them out: "17 4 9"."""
+    return [[int(token) for token in text.split()] for text in texts]
 
 
 def mapper_of(work: Work) -> Mapper:
@@ -79,9 +82,8 @@ def published(work: Work, samples: Samples, batches: list[np.ndarray]) -> list[f
     for members in batches:
         began = time.perf_counter()
         tokens = torch.zeros(len(members), LONGEST, dtype=torch.long)
-        for row, caption in enumerate(members):
-            ids = samples.tokens[samples.starts[caption] : samples.starts[caption + 1]]
-            tokens[row, : len(ids)] = torch.from_numpy(ids)
+        for row, ids in enumerate(samples.tokens(members)):
+            tokens[row, : len(ids)] = torch.tensor(ids)
         prefix = mapper(torch.from_numpy(samples.embeddings[members]))
         mask = torch.cat([torch.ones(prefix.shape[:2]), tokens != 0], dim=1)
         logits = model(inputs_embeds=torch.cat([prefix, model.transformer.wte(tokens)], dim=1), attention_mask=mask).logits[:, work.prefix_length - 1 : -1]
@@ -132,9 +134,8 @@ def main() -> None:
     print(f"{precision}: {reason}")
     samples = coco_like(BATCH * 400)
     batches = order_of(samples.lengths, BATCH, np.random.default_rng(1))[: asked.batches]
-    print(
-        f"captions of {samples.lengths.mean():.1f} tokens on average; those of the batches {np.mean([samples.lengths[members].mean() for members in batches]):.1f}"
-    )
+    shown = np.mean([samples.lengths[members].mean() for members in batches])
+    print(f"captions of {samples.mean_tokens:.1f} tokens on average; those of the batches {shown:.1f}")
     rate = matrix_rate(torch.bfloat16 if precision == "bf16" else torch.float32, 1024)
     rows = []
     for work in WORKS:

@@ -116,7 +116,7 @@ class Captioner:
             embeddings: raw, float32 [n, embedding_size].
             decode: how to write them; None for the captioner's own way.
             batch_size: pictures written at once.
-            seed: of what is drawn by nucleus sampling; a picture's draws depend on it and on the picture's row alone.
+            seed: of what is drawn by sampling; a picture's draws depend on it and on the picture's row alone.
 
         Raises:
             InputError: wrong shape, a stop text that is not one token, or more tokens than the language model has places for.
@@ -142,9 +142,9 @@ class Captioner:
         Args:
             pictures: paths, PIL images or arrays [height, width, 3] (uint8 RGB).
             batch_size: pictures encoded and written at once.
-            seed: of what is drawn by nucleus sampling.
+            seed: of what is drawn by sampling.
             on_error: "yield" gives the error of a picture that cannot be read in the place of its caption, "raise" ends with it.
-            decode: what to do otherwise than by default, as in the recipe: `beams=3`, `strategy="nucleus"`.
+            decode: what to do otherwise than by default, as in the recipe: `beams=3`, `strategy="sample"`.
 
         Raises:
             InputError: a setting is wrong, or a picture cannot be read.
@@ -205,6 +205,8 @@ class Captioner:
         return [self._caption_of(hypotheses, ends) for hypotheses in found]
 
     def _caption_of(self, hypotheses: list[Hypothesis], ends: bool) -> Caption:
+        if not hypotheses:
+            raise InputError("what is banned leaves nothing that a caption could be", where="decode.banned", hint="Ban less.")
         if not all(math.isfinite(hypothesis.score) for hypothesis in hypotheses):
             raise InputError("this captioner's weights give no probabilities: its training went wrong", hint="Train again with a lower train.lr.")
         tokens = [hypothesis.tokens[:-1] if ends and hypothesis.stopped else hypothesis.tokens for hypothesis in hypotheses]

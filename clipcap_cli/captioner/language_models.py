@@ -84,6 +84,16 @@ class LanguageModel(nn.Module):
         text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
 
+    @cached_property
+    def pieces(self) -> list[str]:
+        """The text that each token adds to a text, [vocabulary]; "" for special tokens, and U+FFFD for parts of a letter."""
+        [before] = self.tokenize([_SAMPLE])
+        start = len(self.detokenize(before))
+        texts = self.tokenizer.batch_decode(
+            [[*before, token] for token in range(self.vocabulary)], skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return [text[start:] for text in texts]
+
     def embed(self, tokens: Tensor) -> Tensor:
         """Token ids [...] to their vectors [..., width]."""
         vectors: Tensor = self.model.get_input_embeddings()(tokens)

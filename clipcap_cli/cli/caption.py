@@ -37,9 +37,14 @@ def caption(
     ] = None,
     beam: Annotated[int | None, typer.Option("--beam", metavar="N", min=1, help="Beam search of this width.")] = None,
     greedy: Annotated[bool, typer.Option("--greedy", help="The likeliest token at each step.")] = False,
-    nucleus: Annotated[bool, typer.Option("--nucleus", help="Draw from the likeliest tokens (see --top-p).")] = False,
+    sample: Annotated[bool, typer.Option("--sample", "--nucleus", help="Draw from the likeliest tokens (see --top-p, --top-k).")] = False,
+    contrastive: Annotated[bool, typer.Option("--contrastive", help="Likely tokens that are unlike what was written before.")] = False,
     top_p: Annotated[
-        float | None, typer.Option("--top-p", metavar="X", min=0.0, max=1.0, help="With --nucleus: probability of the tokens that are drawn from.")
+        float | None, typer.Option("--top-p", metavar="X", min=0.0, max=1.0, help="With --sample: probability of the tokens that are drawn from.")
+    ] = None,
+    top_k: Annotated[int | None, typer.Option("--top-k", metavar="N", min=1, help="With --sample, --contrastive: how many tokens are looked at.")] = None,
+    samples: Annotated[
+        int | None, typer.Option("--samples", metavar="N", min=1, help="With --sample: captions drawn for each picture, the likeliest first.")
     ] = None,
     temperature: Annotated[float | None, typer.Option("--temperature", metavar="X", min=0.0, help="Logits are divided by this.")] = None,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", metavar="N", min=1, help="Longest caption.")] = None,
@@ -47,8 +52,17 @@ def caption(
     length_penalty: Annotated[
         float | None, typer.Option("--length-penalty", metavar="X", min=0.0, help="Beams are ranked by log-probability / length ** this.")
     ] = None,
+    ban: Annotated[list[str] | None, typer.Option("--ban", metavar="WORD", help="A word or phrase that no caption contains; may be repeated.")] = None,
+    require: Annotated[
+        list[str] | None, typer.Option("--require", metavar="WORD", help="A word or phrase that every caption contains (beam search); may be repeated.")
+    ] = None,
+    no_repeat_ngram: Annotated[int | None, typer.Option("--no-repeat-ngram", metavar="N", min=1, help="No run of N tokens comes twice.")] = None,
+    repetition_penalty: Annotated[
+        float | None,
+        typer.Option("--repetition-penalty", metavar="X", min=1.0, help="Tokens that the caption has already are made less likely; 1 changes nothing."),
+    ] = None,
     stop: Annotated[str | None, typer.Option("--stop", metavar="TEXT", help="Text (one token) that ends a caption.")] = None,
-    candidates: Annotated[int, typer.Option("--candidates", metavar="N", min=1, help="Captions for each picture, best first (beam search).")] = 1,
+    candidates: Annotated[int, typer.Option("--candidates", metavar="N", min=1, help="Captions for each picture, best first (beam search, --sample).")] = 1,
     form: Annotated[
         Format,
         typer.Option(
@@ -62,23 +76,35 @@ def caption(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there; else they are left, and their pictures too.")] = False,
     nul: Annotated[bool, typer.Option("-0", "--null", help="The list on stdin is separated by NUL characters.")] = False,
     batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Pictures at once.")] = 32,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="With --nucleus: another seed, another caption.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="With --sample: another seed, another caption.")] = 0,
     device: Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
 ) -> None:
     """Write captions for pictures. The defaults of decoding are the model's own. Pictures that cannot be read are named, and the others are captioned."""
-    if sum((beam is not None, greedy, nucleus)) > 1:
-        raise typer.BadParameter("--beam, --greedy and --nucleus exclude each other.")
-    if candidates > 1 and (greedy or nucleus):
-        raise typer.BadParameter("--candidates are those of a beam search.")
+    if sum((beam is not None, greedy, sample, contrastive)) > 1:
+        raise typer.BadParameter("--beam, --greedy, --sample and --contrastive exclude each other.")
+    if candidates > 1 and (greedy or contrastive):
+        raise typer.BadParameter("--candidates are those of a beam search or of --sample.")
+    if require and (greedy or sample or contrastive):
+        raise typer.BadParameter("--require needs a beam search.")
+    if samples is not None and not sample:
+        raise typer.BadParameter("--samples needs --sample.")
     if form == "sidecar" and output:
         raise typer.BadParameter("--output is one file, and --format sidecar writes one beside each picture.")
     if out.json:
         form = "jsonl"
-    strategy = "beam" if beam is not None else "greedy" if greedy else "nucleus" if nucleus else None
+    if sample and samples is None and candidates > 1:
+        samples = candidates
+    chosen = {"beam": beam is not None, "greedy": greedy, "sample": sample, "contrastive": contrastive}
     decode: dict[str, Any] = {
-        "strategy": strategy,
+        "strategy": next((strategy for strategy, asked in chosen.items() if asked), None),
         "beams": beam,
         "top_p": top_p,
+        "top_k": top_k,
+        "samples": samples,
+        "banned": ban or None,
+        "required": require or None,
+        "no_repeat_ngram": no_repeat_ngram,
+        "repetition_penalty": repetition_penalty,
         "temperature": temperature,
         "max_tokens": max_tokens,
         "min_tokens": min_tokens,
@@ -98,7 +124,9 @@ def caption(
         found = find_captioner(model, home())
         out.note(f"caption: {found.kind} {found.name!r} ({found.why})")
         captioner = load_bundle(found.path, home=home(), device=device)
-        if candidates > 1:  # only a beam search has more than one, and as many as it is wide
+        if samples is not None:
+            candidates = max(candidates, samples)
+        elif candidates > 1:  # a beam search has as many as it is wide
             decode |= {"strategy": "beam", "beams": max(candidates, beam or captioner.decode.beams)}
         settings.kept = "The captions that were written are complete."
         with progress(results_show_it=output is None and sys.stdout.isatty()) as events, writing(form, output, overwrite=overwrite) as put:

@@ -134,9 +134,13 @@ class Decode(Part):
     required: tuple[str, ...] = Field((), description='Words or phrases that every caption contains, as "ramen"; `beam` only.')
 
     @model_validator(mode="after")
-    def _shortest_is_not_longest(self) -> Self:
+    def _settings_agree(self) -> Self:
         if self.min_tokens > self.max_tokens:
             raise ValueError(f"min_tokens {self.min_tokens} is more than max_tokens {self.max_tokens}")
+        if self.required and self.strategy != "beam":
+            raise ValueError(f"required words need the strategy beam, not {self.strategy}")
+        if self.samples > 1 and self.strategy != "sample":
+            raise ValueError(f"several samples need the strategy sample, not {self.strategy}")
         return self
 
 

@@ -27,7 +27,7 @@ def texts(captions: list[Caption]) -> list[str]:
     return [caption.text for caption in captions]
 
 
-@pytest.mark.parametrize("strategy", ["greedy", "beam", "nucleus"])
+@pytest.mark.parametrize("strategy", ["greedy", "beam", "sample", "contrastive"])
 def test_captions_do_not_depend_on_the_batch_they_are_written_in(strategy: str, make_captioner: MakeCaptioner, embeddings: np.ndarray) -> None:
     captioner = make_captioner(strategy=strategy)
     together = captioner.caption_embeddings(embeddings, batch_size=7, seed=5)
@@ -138,7 +138,7 @@ def test_settings_are_checked_before_anything_is_computed(make_captioner: MakeCa
 def test_a_setting_of_one_strategy_brings_the_strategy_with_it() -> None:
     greedy = Decode.model_validate({"strategy": "greedy"})
     assert change_decoding(greedy, {"beams": 3}).strategy == "beam"
-    assert change_decoding(greedy, {"top_p": 0.5}).strategy == "nucleus"
+    assert change_decoding(greedy, {"top_p": 0.5}).strategy == "sample"
     assert change_decoding(greedy, {"beams": 3, "strategy": "greedy"}).strategy == "greedy"
     assert change_decoding(greedy, {"max_tokens": 9}) == greedy.model_copy(update={"max_tokens": 9})
 

@@ -12,6 +12,7 @@ import pytest
 from safetensors.torch import load_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from clipcap_cli.captioner.decoding.base import Ask
 from clipcap_cli.captioner.decoding.beam import beam_search
 from clipcap_cli.captioner.language_models import LanguageModel
 
@@ -48,7 +49,7 @@ def test_captions_are_the_published_ones(group: tuple[Any, ...]) -> None:
     prefix = load_file(FOLDER / f"{name}_io.safetensors")["prefix"][[case["embedding"] for case in cases]]
     temperature = temperature if temperature > 0 else 1.0  # as the published code takes it
     lm, stop = LMS[model["lm"]], model["stop_token"]
-    found = beam_search(lm, prefix, beams=beams, max_tokens=max_tokens, min_tokens=1, stop=stop, temperature=temperature)
+    found = beam_search(lm, prefix, Ask(max_tokens, stop, temperature=temperature), beams=beams)
     for case, hypotheses in zip(cases, found, strict=True):
         expected = case["sequences"] or case["expected_if_mended"]
         if kind == "greedy":

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from clipcap_cli.captioner.decoding.base import Hypothesis
+from clipcap_cli.captioner.decoding.base import Ask, Hypothesis
 from clipcap_cli.captioner.decoding.beam import beam_search
-from clipcap_cli.captioner.decoding.nucleus import nucleus_sampling
+from clipcap_cli.captioner.decoding.sampling import sample
 from clipcap_cli.errors import InputError
 
 VOCABULARY, STOP = 5, 2
@@ -43,6 +43,13 @@ class TinyLM:
         for place in range(embeddings.shape[1]):
             state = torch.tanh(0.7 * state.roll(1, dims=1) + embeddings[:, place])
         return state @ self.output, state
+
+    def step_hidden(self, embeddings: Tensor, cache: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        states = []
+        for place in range(embeddings.shape[1]):
+            logits, cache = self.step(embeddings[:, place : place + 1], cache)
+            states.append(cache)
+        return logits, torch.stack(states, dim=1), cache
 
     def reorder(self, cache: Tensor, index: Tensor) -> Tensor:
         return cache[index]
@@ -76,7 +83,7 @@ def tokens_of(found: list[list[Hypothesis]]) -> list[list[tuple[int, ...]]]:
 @given(seed=SEEDS, penalty=PENALTIES)
 def test_a_beam_wide_enough_for_every_sequence_ranks_them_all(seed: int, penalty: float) -> None:
     lm, prefix = TinyLM(seed), prefixes(seed, 1)
-    [found] = beam_search(lm, prefix, beams=100, max_tokens=3, min_tokens=1, stop=STOP, length_penalty=penalty)
+    [found] = beam_search(lm, prefix, Ask(3, STOP, length_penalty=penalty), beams=100)
     scores = {tokens: sum(lm.log_probs(prefix[0], tokens)) / len(tokens) ** penalty for tokens in every_sequence(3)}
     assert {hypothesis.tokens for hypothesis in found} == scores.keys()
     assert [hypothesis.score for hypothesis in found] == pytest.approx(sorted(scores.values(), reverse=True), abs=1e-4)
@@ -87,7 +94,7 @@ def test_a_beam_wide_enough_for_every_sequence_ranks_them_all(seed: int, penalty
 @given(seed=SEEDS, beams=st.integers(1, 6), longest=st.integers(1, 8), shortest=st.integers(1, 8), penalty=PENALTIES)
 def test_hypotheses_are_distinct_ranked_within_their_lengths_and_truly_scored(seed: int, beams: int, longest: int, shortest: int, penalty: float) -> None:
     lm, prefix = TinyLM(seed), prefixes(seed)
-    found = beam_search(lm, prefix, beams=beams, max_tokens=longest, min_tokens=min(shortest, longest), stop=STOP, length_penalty=penalty)
+    found = beam_search(lm, prefix, Ask(longest, STOP, min_tokens=min(shortest, longest), length_penalty=penalty), beams=beams)
     for vectors, hypotheses in zip(prefix, found, strict=True):
         scores = [hypothesis.score for hypothesis in hypotheses]
         assert 1 <= len(hypotheses) <= beams
@@ -111,20 +118,18 @@ def test_a_beam_of_one_is_the_greedy_choice(seed: int) -> None:
     while len(greedy) < 6 and STOP not in greedy:
         logits, _ = lm.step(torch.cat([prefix[0], lm.embed(torch.tensor(greedy, dtype=torch.long))])[None], None)
         greedy = (*greedy, int(logits.argmax()))
-    assert tokens_of(beam_search(lm, prefix, beams=1, max_tokens=6, min_tokens=1, stop=STOP)) == [[greedy]]
+    assert tokens_of(beam_search(lm, prefix, Ask(6, STOP), beams=1)) == [[greedy]]
 
 
 @settings(max_examples=30, deadline=None)
 @given(seed=SEEDS, beams=st.integers(1, 4))
 def test_a_batch_gives_what_one_by_one_gives(seed: int, beams: int) -> None:
     lm, prefix = TinyLM(seed), prefixes(seed, 5)
-    together = beam_search(lm, prefix, beams=beams, max_tokens=7, min_tokens=1, stop=STOP)
-    alone = [beam_search(lm, row[None], beams=beams, max_tokens=7, min_tokens=1, stop=STOP)[0] for row in prefix]
+    together = beam_search(lm, prefix, Ask(7, STOP), beams=beams)
+    alone = [beam_search(lm, row[None], Ask(7, STOP), beams=beams)[0] for row in prefix]
     assert tokens_of(together) == tokens_of(alone)
-    drawn = nucleus_sampling(lm, prefix, top_p=0.9, max_tokens=7, min_tokens=1, stop=STOP, numbers=range(5), seed=seed)
-    drawn_alone = [
-        nucleus_sampling(lm, row[None], top_p=0.9, max_tokens=7, min_tokens=1, stop=STOP, numbers=[number], seed=seed)[0] for number, row in enumerate(prefix)
-    ]
+    drawn = sample(lm, prefix, Ask(7, STOP), top_p=0.9, numbers=range(5), seed=seed)
+    drawn_alone = [sample(lm, row[None], Ask(7, STOP), top_p=0.9, numbers=[number], seed=seed)[0] for number, row in enumerate(prefix)]
     assert tokens_of(drawn) == tokens_of(drawn_alone)
 
 
@@ -132,7 +137,7 @@ def test_nothing_is_computed_after_the_last_picture_is_finished() -> None:
     lm = TinyLM(0)
     lm.vectors = lm.vectors.abs()
     lm.output = 50 * torch.eye(VOCABULARY)[STOP].expand(4, -1)  # every way leads to the stop token
-    found = beam_search(lm, prefixes(0).abs(), beams=1, max_tokens=40, min_tokens=1, stop=STOP)
+    found = beam_search(lm, prefixes(0).abs(), Ask(40, STOP), beams=1)
     assert tokens_of(found) == [[(STOP,)]] * 3
     assert lm.steps == 1
 
@@ -141,7 +146,7 @@ def test_nothing_is_computed_after_the_last_picture_is_finished() -> None:
 @given(seed=SEEDS, top_p=st.floats(0.05, 1.0))
 def test_nucleus_draws_only_from_the_fewest_tokens_that_reach_top_p(seed: int, top_p: float) -> None:
     lm, prefix = TinyLM(seed), prefixes(seed, 4)
-    found = nucleus_sampling(lm, prefix, top_p=top_p, max_tokens=5, min_tokens=1, stop=STOP, numbers=range(4), seed=seed)
+    found = sample(lm, prefix, Ask(5, STOP), top_p=top_p, numbers=range(4), seed=seed)
     for row, [hypothesis] in zip(prefix, found, strict=True):
         for place in range(len(hypothesis.tokens)):
             logits, _ = lm.step(torch.cat([row, lm.embed(torch.tensor(hypothesis.tokens[:place], dtype=torch.long))])[None], None)
@@ -155,7 +160,7 @@ def test_nucleus_draws_as_often_as_the_probabilities_say() -> None:
     lm, prefix = TinyLM(3), prefixes(3, 1)
     probabilities = lm.step(prefix, None)[0][0].softmax(dim=0)
     count = 4000
-    drawn = nucleus_sampling(lm, prefix.expand(count, -1, -1), top_p=1.0, max_tokens=1, min_tokens=1, stop=STOP, numbers=range(count), seed=1)
+    drawn = sample(lm, prefix.expand(count, -1, -1), Ask(1, STOP), top_p=1.0, numbers=range(count), seed=1)
     shares = torch.bincount(torch.tensor([hypotheses[0].tokens[0] for hypotheses in drawn]), minlength=VOCABULARY) / count
     torch.testing.assert_close(shares, probabilities, atol=0.03, rtol=0)
 
@@ -164,21 +169,21 @@ def test_nucleus_gives_the_same_for_a_seed_and_something_else_for_another() -> N
     lm, prefix = TinyLM(4), prefixes(4, 8)
 
     def draw(seed: int) -> list[list[tuple[int, ...]]]:
-        return tokens_of(nucleus_sampling(lm, prefix, top_p=0.95, max_tokens=8, min_tokens=1, stop=STOP, numbers=range(8), seed=seed))
+        return tokens_of(sample(lm, prefix, Ask(8, STOP), top_p=0.95, numbers=range(8), seed=seed))
 
     assert draw(1) == draw(1)
     assert draw(1) != draw(2)
 
 
 def test_what_does_not_fit_into_the_positions_is_refused_with_what_does() -> None:
-    assert len(beam_search(TinyLM(0, max_positions=6), prefixes(0), beams=2, max_tokens=5, min_tokens=5, stop=STOP)[0][0].tokens) == 5
+    assert len(beam_search(TinyLM(0, max_positions=6), prefixes(0), Ask(5, STOP, min_tokens=5), beams=2)[0][0].tokens) == 5
     with pytest.raises(InputError) as caught:
-        beam_search(TinyLM(0, max_positions=6), prefixes(0), beams=2, max_tokens=6, min_tokens=1, stop=STOP)
+        beam_search(TinyLM(0, max_positions=6), prefixes(0), Ask(6, STOP), beams=2)
     assert caught.value.message == "a prefix of 2 and 6 tokens do not fit into the language model's 6 places"
     assert caught.value.hint == "Set max_tokens to 5 or less."
 
 
 def test_no_pictures_give_no_captions() -> None:
     lm, none = TinyLM(0), prefixes(0)[:0]
-    assert beam_search(lm, none, beams=2, max_tokens=3, min_tokens=1, stop=STOP) == []
-    assert nucleus_sampling(lm, none, top_p=0.9, max_tokens=3, min_tokens=1, stop=STOP, numbers=[], seed=0) == []
+    assert beam_search(lm, none, Ask(3, STOP), beams=2) == []
+    assert sample(lm, none, Ask(3, STOP), top_p=0.9, numbers=[], seed=0) == []

@@ -86,7 +86,7 @@ def test_strategies_and_seeds(road: Road, clipcap: Clipcap) -> None:
     picture = road.pictures / "red circle.jpg"
     greedy = clipcap("caption", picture, "--greedy", "--json").out
     assert clipcap("caption", picture, "--beam", 1, "--json").out == greedy
-    drawn = [clipcap("caption", picture, "--nucleus", "--top-p", 1, "--temperature", 2, "--seed", seed, "--json").out for seed in (1, 1, 2)]
+    drawn = [clipcap("caption", picture, "--sample", "--top-p", 1, "--temperature", 2, "--seed", seed, "--json").out for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
     both = json.loads(clipcap("caption", picture, "--candidates", 2, "--json").out)["candidates"]
     assert len(both) == 2

@@ -47,7 +47,7 @@ def test_all_mistakes_come_at_once_each_with_its_line(write):
         (5, "train.epochs: "),
         (6, "train.lr: input should be greater than 0, not -1"),
         (7, "decode.beams: "),
-        (7, "decode.strategy: input should be 'greedy', 'beam' or 'nucleus', not 'bean'"),
+        (7, "decode.strategy: input should be 'greedy', 'beam', 'sample' or 'contrastive', not 'bean'"),
     ]:
         assert f"{path}:{line}: {words}" in text
 

@@ -1,4 +1,4 @@
-"""From prefixes to tokens: beam search, greedy choice, nucleus sampling."""
+"""From prefixes to tokens: beam search, greedy choice, sampling, contrastive search, and what a caption must or must not contain."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from clipcap_cli.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from clipcap_cli.captioner.decoding.base import Hypothesis, Steps
+    from clipcap_cli.captioner.decoding.base import Hypothesis
     from clipcap_cli.captioner.language_models import LanguageModel
     from clipcap_cli.recipe.schema import Decode
 
 _WORD = "a"  # some tokenizers write a token differently at the beginning of a text than after a word
+_CONTRASTED = 4  # tokens that contrastive search compares, where nothing is said
 
 
 def continue_prefixes(
-    language_model: Steps, prefix: Tensor, decode: Decode, *, stop: int, min_tokens: int, numbers: Sequence[int], seed: int
+    language_model: LanguageModel, prefix: Tensor, decode: Decode, *, stop: int, min_tokens: int, numbers: Sequence[int], seed: int
 ) -> list[list[Hypothesis]]:
     """Continuations of each prefix [n, prefix_length, lm_width], best first, by the strategy of `decode`.
 
@@ -29,34 +30,23 @@ def continue_prefixes(
         seed: of what is drawn.
 
     Raises:
-        InputError: prefix and tokens do not fit into the language model's positions.
+        InputError: prefix and tokens do not fit into the language model's positions, or words are banned or required that cannot be.
     """
+    from clipcap_cli.captioner.decoding.base import Ask
     from clipcap_cli.captioner.decoding.beam import beam_search
-    from clipcap_cli.captioner.decoding.nucleus import nucleus_sampling
+    from clipcap_cli.captioner.decoding.contrastive import contrastive_search
+    from clipcap_cli.captioner.decoding.required import required_of, required_search
+    from clipcap_cli.captioner.decoding.rules import rules_of
+    from clipcap_cli.captioner.decoding.sampling import sample
 
-    if decode.strategy == "nucleus":
-        return nucleus_sampling(
-            language_model,
-            prefix,
-            top_p=decode.top_p,
-            max_tokens=decode.max_tokens,
-            min_tokens=min_tokens,
-            stop=stop,
-            numbers=numbers,
-            seed=seed,
-            temperature=decode.temperature,
-            length_penalty=decode.length_penalty,
-        )
-    return beam_search(
-        language_model,
-        prefix,
-        beams=decode.beams if decode.strategy == "beam" else 1,
-        max_tokens=decode.max_tokens,
-        min_tokens=min_tokens,
-        stop=stop,
-        temperature=decode.temperature,
-        length_penalty=decode.length_penalty,
-    )
+    ask = Ask(decode.max_tokens, stop, min_tokens, decode.temperature, decode.length_penalty, rules_of(decode, language_model))
+    if decode.strategy == "sample":
+        return sample(language_model, prefix, ask, top_p=decode.top_p, top_k=decode.top_k, samples=decode.samples, numbers=numbers, seed=seed)
+    if decode.strategy == "contrastive":
+        return contrastive_search(language_model, prefix, ask, top_k=decode.top_k or _CONTRASTED, contrast=decode.contrast)
+    if decode.required:
+        return required_search(language_model, prefix, ask, required_of(decode.required, language_model), beams=decode.beams)
+    return beam_search(language_model, prefix, ask, beams=decode.beams if decode.strategy == "beam" else 1)
 
 
 def stop_token(language_model: LanguageModel, stop: str | None) -> int:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from clipcap_cli.captioner.decoding.base import Hypothesis, Steps, check_places
-
-_NEVER = float("-inf")
+from clipcap_cli.captioner.decoding.base import Ask, Hypothesis, Steps, check_places, weigh
+from clipcap_cli.captioner.decoding.rules import NEVER
 
 
 @dataclass(frozen=True)
@@ -28,56 +27,38 @@ class _Beams:
 
 
 @torch.no_grad()  # not inference_mode: what a model caches inside must stay usable in training
-def beam_search(
-    language_model: Steps,
-    prefix: Tensor,
-    *,
-    beams: int,
-    max_tokens: int,
-    min_tokens: int,
-    stop: int,
-    temperature: float = 1.0,
-    length_penalty: float = 1.0,
-) -> list[list[Hypothesis]]:
+def beam_search(language_model: Steps, prefix: Tensor, ask: Ask, *, beams: int) -> list[list[Hypothesis]]:
     """The best continuations of each prefix.
 
     Args:
         prefix: [n, prefix_length, lm_width].
         beams: width of the search.
-        max_tokens: steps at most.
-        min_tokens: the stop token cannot be any of the tokens before this one.
-        stop: the token that ends a continuation.
-        temperature: logits are divided by it.
-        length_penalty: beams are ranked by sum / length ** length_penalty.
 
     Returns:
-        For each prefix up to `beams` hypotheses, best first (fewer where the vocabulary has not as many).
+        For each prefix up to `beams` hypotheses, best first (fewer where the vocabulary has not as many, or rules leave not as many).
 
     Raises:
         InputError: prefix and tokens do not fit into the language model's positions.
     """
-    check_places(language_model, prefix.shape[1], max_tokens)
+    check_places(language_model, prefix.shape[1], ask.max_tokens)
     found: list[list[Hypothesis]] = [[] for _ in range(len(prefix))]
-    if not found:
+    if not len(prefix):
         return found
-    pictures = torch.arange(len(prefix), device=prefix.device)  # where the rows of `state` belong in `found`
+    pictures = torch.arange(len(prefix), device=prefix.device)
     state = _Beams(
         tokens=torch.empty(len(prefix), 1, 0, dtype=torch.long, device=prefix.device),
         sums=torch.zeros(len(prefix), 1, device=prefix.device),
         lengths=torch.zeros(len(prefix), 1, dtype=torch.long, device=prefix.device),
         stopped=torch.zeros(len(prefix), 1, dtype=torch.bool, device=prefix.device),
     )
-    never = torch.tensor([stop], device=prefix.device)
     logits, cache = language_model.step(prefix, None)
-    for made in range(1, max_tokens + 1):
-        if made < min_tokens:
-            logits = logits.index_fill(1, never, _NEVER)
+    for made in range(1, ask.max_tokens + 1):
         width = state.sums.shape[1]
-        state, source = _advance(state, logits / temperature, beams, stop, length_penalty)
-        finished = state.stopped.all(dim=1) if made < max_tokens else torch.ones_like(pictures, dtype=torch.bool)
+        state, source = _advance(state, logits, beams, ask)
+        finished = state.stopped.all(dim=1) if made < ask.max_tokens else torch.ones_like(pictures, dtype=torch.bool)
         if finished.any():
             for row in finished.nonzero()[:, 0].tolist():
-                found[int(pictures[row])] = _hypotheses(state, row, length_penalty)
+                found[int(pictures[row])] = _hypotheses(state, row, ask)
             if finished.all():
                 break
         going = (~finished).nonzero()[:, 0]
@@ -89,23 +70,24 @@ def beam_search(
     return found
 
 
-def _advance(state: _Beams, logits: Tensor, beams: int, stop: int, length_penalty: float) -> tuple[_Beams, Tensor]:
+def _advance(state: _Beams, logits: Tensor, beams: int, ask: Ask) -> tuple[_Beams, Tensor]:
     """The next beams, and of each the beam that it continues [pictures, width]."""
     count, width = state.sums.shape
+    logits, log_sum = weigh(logits, state.tokens.flatten(0, 1), ask)
     # The best continuations of all beams together are among the best of each.
     kept = min(beams, logits.shape[-1])
     values, tokens = logits.topk(kept)
-    log_probs = (values - logits.logsumexp(dim=-1, keepdim=True)).view(count, width, kept)
+    log_probs = (values - log_sum).view(count, width, kept)
     tokens = tokens.view(count, width, kept)
     # A stopped beam has one continuation, which changes nothing: token 0 at no cost, cut off in the end.
-    frozen = torch.full_like(log_probs[0, 0], _NEVER)
+    frozen = torch.full_like(log_probs[0, 0], NEVER)
     frozen[0] = 0.0
     log_probs = torch.where(state.stopped[:, :, None], frozen, log_probs)
     tokens = torch.where(state.stopped[:, :, None], 0, tokens)
 
     lengths = state.lengths + ~state.stopped
     sums = state.sums[:, :, None] + log_probs
-    ranks = sums / lengths[:, :, None] ** length_penalty
+    ranks = sums / lengths[:, :, None] ** ask.length_penalty
     chosen = ranks.flatten(1).topk(min(beams, width * kept)).indices
     source = chosen // kept
     token = tokens.flatten(1).gather(1, chosen)
@@ -115,17 +97,17 @@ def _advance(state: _Beams, logits: Tensor, beams: int, stop: int, length_penalt
         sums=sums,
         lengths=lengths.gather(1, source),
         # An impossible beam (there were not as many possible ones) holds nothing up.
-        stopped=state.stopped.gather(1, source) | (token == stop) | (sums == _NEVER),
+        stopped=state.stopped.gather(1, source) | (token == ask.stop) | (sums == NEVER),
     )
     return following, source
 
 
-def _hypotheses(state: _Beams, row: int, length_penalty: float) -> list[Hypothesis]:
+def _hypotheses(state: _Beams, row: int, ask: Ask) -> list[Hypothesis]:
     tokens, sums, lengths, stopped = (values[row].tolist() for values in (state.tokens, state.sums, state.lengths, state.stopped))
     return [
-        Hypothesis(tuple(ids[:length]), total / length**length_penalty, ended)
+        Hypothesis(tuple(ids[:length]), total / length**ask.length_penalty, ended)
         for ids, total, length, ended in zip(tokens, sums, lengths, stopped, strict=True)
-        if total != _NEVER
+        if total != NEVER
     ]
 
 

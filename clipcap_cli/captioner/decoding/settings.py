@@ -11,6 +11,10 @@ from clipcap_cli.errors import InputError
 from clipcap_cli.recipe.schema import Decode
 from clipcap_cli.storage.names import nearest
 
+# The strategy that a setting brings with it; of several, the last in `_FIRST`.
+_FIRST = ("", "sample", "contrastive", "beam")
+_STRATEGY_OF = {"top_k": "sample", "top_p": "sample", "samples": "sample", "contrast": "contrastive", "beams": "beam", "required": "beam"}
+
 
 def change_decoding(decode: Decode, changes: Mapping[str, Any]) -> Decode:
     """`decode` with some settings changed, and checked again.
@@ -21,12 +25,15 @@ def change_decoding(decode: Decode, changes: Mapping[str, Any]) -> Decode:
         InputError: an unknown setting, or a value out of its range; all of them are named.
     """
     changes = dict(changes)
-    if "strategy" not in changes and "beams" in changes:
-        changes["strategy"] = "beam"
-    elif "strategy" not in changes and "top_p" in changes:
-        changes["strategy"] = "nucleus"
+    if "strategy" not in changes:
+        for setting in _STRATEGY_OF.keys() & changes.keys():
+            changes["strategy"] = max(_STRATEGY_OF[setting], changes.get("strategy", ""), key=_FIRST.index)
+    values = {**decode.model_dump(), **changes}
+    for setting, strategy, default in (("samples", "sample", 1), ("required", "beam", ())):
+        if setting not in changes and values["strategy"] != strategy:
+            values[setting] = default  # it belonged to the strategy that was left
     try:
-        return Decode.model_validate({**decode.model_dump(), **changes})
+        return Decode.model_validate(values)
     except ValidationError as error:
         raise InputError("; ".join(_sentence(mistake) for mistake in error.errors()), where="decode", hint="docs/recipe.md lists the settings.") from error
 
