@@ -218,43 +218,59 @@ def load_language_model(
     return load_from_folder(folder, name=name, dropout=dropout, dtype=dtype)
 
 
-def load_from_folder(folder: Path, *, name: str, dropout: float = 0.0, dtype: torch.dtype = torch.float32) -> LanguageModel:
-    """`load_language_model` for files that are there."""
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+def load_from_folder(
+    folder: Path, *, name: str, dropout: float = 0.0, dtype: torch.dtype = torch.float32, weights: Mapping[str, Tensor] | None = None
+) -> LanguageModel:
+    """`load_language_model` for files that are there.
+
+    Args:
+        weights: tensors to take in the place of those in the folder, by their names in transformers; the folder needs none then.
+    """
+    from transformers import AutoConfig, AutoTokenizer
 
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     with quietly():
         try:
             config = AutoConfig.from_pretrained(folder, **local)
             _adjust(config, dropout)
-            model, loading = AutoModelForCausalLM.from_pretrained(
-                folder,
-                config=config,
-                dtype=dtype,
-                use_safetensors=True,
-                # Eager is the faster one for sequences as short as captions on a CPU (1.5 to 2 times, training included).
-                attn_implementation="sdpa" if torch.cuda.is_available() else "eager",
-                output_loading_info=True,
-                **local,
-            )
+            model = _model_of(folder, config, dtype, weights, local)
+        except InputError:
+            raise
         except Exception as error:  # whatever a damaged or foreign folder makes transformers raise
             raise _unreadable(folder, "this language model cannot be loaded", error) from error
-        missing = sorted(loading["missing_keys"])
-        if missing:
-            raise InputError(
-                f"the weights of this language model are not complete: {len(missing)} tensors are missing, the first is {missing[0]!r}",
-                where=str(folder),
-                hint="Copy or download the folder again.",
-            )
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, **local)
         except Exception as error:
             raise _unreadable(folder, "the tokenizer of this language model cannot be loaded", error) from error
         language_model = LanguageModel(model, tokenizer, name=name, folder=folder).eval()
+        language_model.tuned = weights is not None
         nn.Module.requires_grad_(language_model, False)
         _check_tokenizer(language_model)
         _probe(language_model)
     return language_model
+
+
+def _model_of(folder: Path, config: Any, dtype: torch.dtype, weights: Mapping[str, Tensor] | None, local: dict[str, Any]) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    # Eager is the faster one for sequences as short as captions on a CPU (1.5 to 2 times, training included).
+    attention = "sdpa" if torch.cuda.is_available() else "eager"
+    if weights is None:
+        model, loading = AutoModelForCausalLM.from_pretrained(
+            folder, config=config, dtype=dtype, use_safetensors=True, attn_implementation=attention, output_loading_info=True, **local
+        )
+        missing = sorted(loading["missing_keys"])
+    else:
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
+        tied = set(getattr(model, "all_tied_weights_keys", None) or getattr(model, "_tied_weights_keys", None) or ())
+        missing = [key for key in model.load_state_dict(weights, strict=False).missing_keys if key not in tied]
+    if missing:
+        raise InputError(
+            f"the weights of this language model are not complete: {len(missing)} tensors are missing, the first is {missing[0]!r}",
+            where=str(folder),
+            hint="Copy or download the folder again.",
+        )
+    return model
 
 
 def _adjust(config: Any, dropout: float) -> None:

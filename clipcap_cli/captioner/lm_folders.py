@@ -21,6 +21,7 @@ _BUILTINS = Path(__file__).parent / "builtin"
 # Of the repository's root: the configuration, the weights as safetensors, the tokenizer. Never pickles.
 _WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _UNWANTED = ["*/*", "consolidated*"]
+_WEIGHTS = "*.safetensors"
 # What the hub's pages state for model.safetensors.
 _SIZES = {
     "gpt2": "548 MB",
@@ -34,10 +35,13 @@ _SIZES = {
 }
 
 
-def find_folder(name: str, *, home: Home | None = None, events: Listener = silent) -> Path:
+def find_folder(name: str, *, home: Home | None = None, weights: bool = True, events: Listener = silent) -> Path:
     """The folder of the language model that `name` means.
 
     Looked for in this order: what ships with clipcap, a folder of that path, a folder of that name in the store's `weights/`, the hub's local cache, the hub.
+
+    Args:
+        weights: without them, its configuration and tokenizer will do: a few MB.
 
     Raises:
         InputError: there is no such model, or the folder lacks what is needed.
@@ -51,7 +55,7 @@ def find_folder(name: str, *, home: Home | None = None, events: Listener = silen
         return check_folder(_BUILTINS / name.removeprefix(_BUILTIN))
     path = Path(name).expanduser()
     if path.is_dir():
-        return check_folder(path)
+        return check_folder(path, weights=weights)
     if path.exists() or not HUB_ID.fullmatch(name):
         what = "is a file" if path.exists() else "is not there"
         raise InputError(
@@ -61,19 +65,19 @@ def find_folder(name: str, *, home: Home | None = None, events: Listener = silen
         )
     brought = home.weights / name if home else None
     if brought and brought.is_dir():
-        return check_folder(brought)
-    return check_folder(_cached(name) or _download(name, brought, events))
+        return check_folder(brought, weights=weights)
+    return check_folder(_cached(name, weights) or _download(name, brought, weights, events), weights=weights)
 
 
-def check_folder(folder: Path) -> Path:
-    """`folder`, if it holds a configuration and weights as safetensors.
+def check_folder(folder: Path, *, weights: bool = True) -> Path:
+    """`folder`, if it holds a configuration and, unless they do not matter, weights as safetensors.
 
     Raises:
         InputError: it does not.
     """
     if not (folder / "config.json").is_file():
         raise InputError("this folder is no language model: it has no config.json", where=str(folder), hint="Name the folder that save_pretrained wrote.")
-    if not weight_files(folder):
+    if weights and not weight_files(folder):
         pickled = [path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in sorted(folder.glob(pattern))]
         what = f"only {pickled[0]}, a pickle, which clipcap never opens" if pickled else "no .safetensors file"
         convert = f"python -c \"from transformers import AutoModelForCausalLM as M; M.from_pretrained('{folder}').save_pretrained('{folder}')\""
@@ -103,26 +107,26 @@ def hash_of_weights(folder: Path) -> str:
     return sha256_of_bytes("".join(sha256_of_file(path) for path in weight_files(folder)).encode())
 
 
-def _cached(name: str) -> Path | None:
+def _cached(name: str, weights: bool) -> Path | None:
     folder = cached_folder(name)
-    return folder if folder and _is_whole(folder) else None
+    return folder if folder and _is_whole(folder, weights) else None
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_whole(folder: Path, weights: bool) -> bool:
     """Whether an earlier download was not broken off."""
     index = folder / "model.safetensors.index.json"
     shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.is_file() else set()
     tokenizer = any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"))
-    return tokenizer and bool(weight_files(folder)) and all((folder / shard).is_file() for shard in shards)
+    return tokenizer and (not weights or (bool(weight_files(folder)) and all((folder / shard).is_file() for shard in shards)))
 
 
-def _download(name: str, brought: Path | None, events: Listener) -> Path:
+def _download(name: str, brought: Path | None, weights: bool, events: Listener) -> Path:
     place = f" or copy it to {brought}" if brought else ""
     return download_folder(
         name,
         kind="language model",
-        size=_SIZES.get(name),
-        wanted=_WANTED,
+        size=_SIZES.get(name) if weights else "without weights: a few MB",
+        wanted=_WANTED if weights else [pattern for pattern in _WANTED if pattern != _WEIGHTS],
         unwanted=_UNWANTED,
         by_hand=f"name its folder as language_model.name{place}",
         events=events,

@@ -47,3 +47,10 @@ def recipes(ctx: typer.Context, incomplete: str) -> list[str]:
     folder = typed if incomplete.endswith("/") else typed.parent
     files = [str(path) for path in sorted(folder.glob("*.yaml")) if str(path).startswith(incomplete)] if folder.is_dir() else []
     return shipped_recipes(incomplete) + files
+
+
+def published(incomplete: str) -> list[str]:
+    """Names of the published checkpoints."""
+    from clipcap_cli.captioner.published import PUBLISHED
+
+    return sorted(name for name in PUBLISHED if name.startswith(incomplete))

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from clipcap_cli.cli import completion
-from clipcap_cli.cli.options import Yes, command, home
+from clipcap_cli.cli.options import Yes, command, home, settings
 from clipcap_cli.cli.out import out
+from clipcap_cli.cli.progress import progress
 from clipcap_cli.cli.words import moment, size
 
 if TYPE_CHECKING:
     from clipcap_cli.captioner.models import ModelInfo
 
-app = typer.Typer(help="List captioners, and choose the one in use.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = typer.Typer(
+    help="List captioners, choose the one in use, and bring in published ones.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
 
+Replace = Annotated[bool, typer.Option("--replace", help="Take the place of a model of that name.")]
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model or a run.", autocompletion=completion.captioners)]
 
 
@@ -75,6 +80,61 @@ def show(
         out.text(f"  {key:<14} {_plain(value)}")
 
 
+@command(
+    app,
+    "import",
+    examples=(
+        "clipcap model import coco_weights.pt",
+        "clipcap model import coco_prefix-009.pt --encoder openai:ViT-B/32 --no-normalize --name mine",
+    ),
+    json="{model, path} and all that the bundle's captioner.json says.",
+)
+def import_(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint of the original code (.pt).")],
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Its name here; that of the file if you say nothing.")] = None,
+    encoder: Annotated[str | None, typer.Option("--encoder", metavar="SPEC", help="The encoder that its embeddings were made with.")] = None,
+    normalize: Annotated[
+        bool | None, typer.Option("--normalize/--no-normalize", help="Whether its embeddings were divided by their length (--normalize_prefix there).")
+    ] = None,
+    language_model: Annotated[
+        str | None,
+        typer.Option("--language-model", metavar="NAME", help="The language model it was trained with: a hub id or a folder; gpt2 if you say nothing."),
+    ] = None,
+    heads: Annotated[int, typer.Option("--heads", metavar="N", min=1, help="Attention heads of a transformer mapper.")] = 8,
+    replace: Replace = False,
+) -> None:
+    """Make a captioner of a checkpoint of the original ClipCap code. Nothing in the file is run."""
+    from clipcap_cli.captioner.importing import import_checkpoint
+
+    with progress() as events:
+        model = import_checkpoint(
+            path,
+            name=name,
+            encoder=encoder,
+            normalize=normalize,
+            language_model=language_model,
+            heads=heads,
+            replace=replace,
+            home=home(),
+            events=events,
+        )
+    _show_imported(model)
+
+
+@command(app, "pull", examples=("clipcap model pull coco-mlp", "clipcap model pull coco-transformer --replace"), json="as `model import`.")
+def pull(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="coco-mlp, conceptual-mlp or coco-transformer.", autocompletion=completion.published)],
+    replace: Replace = False,
+) -> None:
+    """Download a checkpoint that the authors of ClipCap published, and make a captioner of it. A broken download goes on where it stopped."""
+    from clipcap_cli.captioner.importing import pull_model
+
+    settings.kept = "What was downloaded is kept; type the same line to go on."
+    with progress() as events:
+        model = pull_model(name, replace=replace, home=home(), events=events)
+    _show_imported(model)
+
+
 @command(app, "use", examples=("clipcap model use food", "clipcap model use food-2"), json="{in_use}.")
 def use(name: Name) -> None:
     """Choose the captioner that `clipcap caption` takes when none is named."""
@@ -98,6 +158,19 @@ def remove(name: Name, yes: Yes = False) -> None:
         remove_model(home(), name)
         out.result({"removed": name})
         out.text(f"The model {name} is removed.")
+
+
+def _show_imported(name: str) -> None:
+    from clipcap_cli.captioner.manifest import read_manifest
+
+    path = home().models / name
+    manifest = read_manifest(path)
+    out.result({"model": name, "path": str(path), **manifest.model_dump(mode="json")})
+    mapper, language_model = manifest.mapper, manifest.language_model
+    shape = f"{mapper.kind}, prefix of {mapper.prefix_length}" + (f" from {mapper.clip_length}, {mapper.layers} layers" if mapper.kind == "transformer" else "")
+    how = "normalised" if manifest.preparation.normalize else "as they are"
+    out.text(f"{name}: {shape}; {language_model.name}{' (tuned, inside)' if language_model.inside else ''}; embeddings of {manifest.encoder.spec}, {how}")
+    out.hint(f"clipcap caption PICTURE --model {name}")
 
 
 def _line(model: ModelInfo) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def test_the_commands_of_the_front_desk_are_these() -> None:
         [
             *("dataset add", "dataset list", "dataset show", "dataset remove"),
             *("embed", "train", "caption", "doctor"),
-            *("model list", "model show", "model use", "model remove"),
+            *("model list", "model show", "model import", "model pull", "model use", "model remove"),
             *("runs list", "runs show", "runs remove"),
             *("recipe list", "recipe show", "recipe copy", "recipe check"),
         ]

@@ -1,0 +1,134 @@
+"""What each choice of the Flickr8k recipe is worth, at equal minutes of training.
+
+    python benchmarks/ablation.py FLICKR8K --output ablation [--minutes 5] [--seeds 0 1] [--only noise-0 lora]
+
+FLICKR8K is the data set's folder. Every choice is `recipes/flickr8k.yaml` with one thing changed; how many epochs it gets is worked out from the time its own
+steps take, so that all train about equally long, each with a whole schedule. Writes OUTPUT/CHOICE-SEED.jsonl, the captions of the validation pictures
+(beam 5), and prints minutes and steps. With pycocoevalcap and Java at hand, scores come beside them; the references are those of the data set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from shapes import machine, table
+
+import clipcap_cli as clipcap
+from clipcap_cli.captioner.bundle import load_bundle
+from clipcap_cli.embeddings.store import open_store
+from clipcap_cli.encoders.registry import load_encoder
+from clipcap_cli.storage.home import open_home
+
+ENCODER = "efficientnet-lite0"
+TRIAL_STEPS = 40
+CHOICES: dict[str, dict[str, Any]] = {
+    "recipe": {},
+    "objective-original": {"train.objective": "original", "train.warmup": 0.06, "train.label_smoothing": 0.0, "decode.stop": "."},
+    "not-normalised": {"encoder.normalize": False},
+    "not-standardised": {"encoder.standardize": False, "encoder.noise": 0.0},
+    "noise-0": {"encoder.noise": 0.0},
+    "noise-0.016": {"encoder.noise": 0.016},
+    "frozen": {"language_model.tune": "frozen"},
+    "lora": {"language_model.tune": "lora", "train.lm_lr": 2.0e-3},
+    "transformer": {"mapper.kind": "transformer", "mapper.clip_length": 8, "mapper.layers": 4, "mapper.heads": 8, "train.lr": 3.0e-4},
+}
+
+
+def train(settings: dict[str, Any]) -> clipcap.Run:
+    return clipcap.train("flickr8k", {"train.validate_every": 100_000, "train.max_minutes": None, "train.patience": None, **settings})
+
+
+def epochs_for(settings: dict[str, Any], minutes: float, captions: int) -> int:
+    """How many epochs fit into the minutes, by a trial of a few steps."""
+    batch = 64
+    run = clipcap.train(
+        "flickr8k", {"train.max_minutes": 0.4, "train.patience": None, "train.validate_every": 100_000, "dataset.val": None, **settings, "name": "trial"}
+    )
+    seconds_a_step = run.info.minutes * 60 / run.info.steps
+    return max(1, round(minutes * 60 / (seconds_a_step * captions / batch)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("flickr8k", type=Path)
+    parser.add_argument("--output", type=Path, default=Path("ablation"))
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--only", nargs="+", choices=CHOICES, default=list(CHOICES))
+    asked = parser.parse_args()
+    print(machine(), flush=True)
+    asked.output.mkdir(exist_ok=True)
+    dataset = clipcap.add_dataset(asked.flickr8k, name="flickr8k")
+    clipcap.embed(dataset, encoder=ENCODER)
+    images = dataset.images("val")
+    store = open_store(open_home(), load_encoder(ENCODER))
+    embeddings = store.gather([image.image_id for image in images])
+    captions = len(dataset.pairs("train").captions)
+    epochs: dict[str, int] = {}
+    for seed in asked.seeds:
+        for choice in asked.only:
+            path = asked.output / f"{choice}-{seed}.jsonl"
+            if path.exists():
+                continue
+            if choice not in epochs:
+                epochs[choice] = epochs_for(CHOICES[choice], asked.minutes, captions)
+            run = train({**CHOICES[choice], "seed": seed, "train.epochs": epochs[choice], "name": choice})
+            captioner = load_bundle(run.path / "last")
+            lines = [
+                {"image": image.name, "caption": caption.text, "references": image.captions}
+                for image, caption in zip(images, captioner.caption_embeddings(embeddings), strict=True)
+            ]
+            head = {
+                "choice": choice,
+                "seed": seed,
+                "epochs": epochs[choice],
+                "steps": run.info.steps,
+                "minutes": run.info.minutes,
+                "val_loss": run.info.best_loss,
+            }
+            path.write_text("\n".join(json.dumps(line) for line in [head, *lines]) + "\n")
+            print(head, flush=True)
+    report(asked.output)
+
+
+def report(folder: Path) -> None:
+    """The table of all that was trained."""
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for path in sorted(folder.glob("*.jsonl")):
+        head, *lines = (json.loads(line) for line in path.read_text().splitlines())
+        found[head["choice"]].append({**head, **scores_of(lines)})
+    rows = []
+    for choice in CHOICES:
+        runs = found.get(choice, [])
+        if runs:
+            cells = [" / ".join(f"{run[key]:.3f}" if key in run else "" for run in runs) for key in ("CIDEr", "BLEU-4", "val_loss")]
+            rows.append((choice, *cells, runs[0]["epochs"], f"{statistics.mean(run['minutes'] for run in runs):.1f}"))
+    table(("choice", "CIDEr, each seed", "BLEU-4", "validation loss", "epochs", "minutes"), rows)
+
+
+def scores_of(lines: list[dict[str, Any]]) -> dict[str, float]:
+    """CIDEr and BLEU-4 by the reference implementation; nothing where it is not installed."""
+    try:
+        from pycocoevalcap.bleu.bleu import Bleu
+        from pycocoevalcap.cider.cider import Cider
+        from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+    except ImportError:
+        return {}
+    references = {number: [{"caption": text} for text in line["references"]] for number, line in enumerate(lines)}
+    candidates = {number: [{"caption": line["caption"]}] for number, line in enumerate(lines)}
+    tokenizer = PTBTokenizer()
+    references, candidates = tokenizer.tokenize(references), tokenizer.tokenize(candidates)
+    bleu, _ = Bleu(4).compute_score(references, candidates, verbose=0)
+    cider, _ = Cider().compute_score(references, candidates)
+    return {"CIDEr": float(cider), "BLEU-4": float(bleu[3])}
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("CLIPCAP_OFFLINE", "1")
+    main()
