@@ -2,8 +2,8 @@
 
     python benchmarks/ablation.py FLICKR8K --output ablation [--minutes 5] [--seeds 0 1] [--only noise-0 lora]
 
-FLICKR8K is the data set's folder. Every choice is `recipes/flickr8k.yaml` with one thing changed; how many epochs it gets is worked out from the time its own
-steps take, so that all train about equally long, each with a whole schedule. Writes OUTPUT/CHOICE-SEED.jsonl, the captions of the validation pictures
+FLICKR8K is the data set's folder. Every choice is `recipes/flickr8k.yaml` with one thing changed; how many steps it gets is worked out from the time its own
+take, so that all train about equally long, each with a whole schedule. Writes OUTPUT/CHOICE-SEED.jsonl, the captions of the validation pictures
 (beam 5), and prints minutes and steps. With pycocoevalcap and Java at hand, scores come beside them; the references are those of the data set.
 """
 
@@ -26,7 +26,6 @@ from clipcap_cli.encoders.registry import load_encoder
 from clipcap_cli.storage.home import open_home
 
 ENCODER = "efficientnet-lite0"
-TRIAL_STEPS = 40
 CHOICES: dict[str, dict[str, Any]] = {
     "recipe": {},
     "objective-original": {"train.objective": "original", "train.warmup": 0.06, "train.label_smoothing": 0.0, "decode.stop": "."},
@@ -44,14 +43,10 @@ def train(settings: dict[str, Any]) -> clipcap.Run:
     return clipcap.train("flickr8k", {"train.validate_every": 100_000, "train.max_minutes": None, "train.patience": None, **settings})
 
 
-def epochs_for(settings: dict[str, Any], minutes: float, captions: int) -> int:
-    """How many epochs fit into the minutes, by a trial of a few steps."""
-    batch = 64
-    run = clipcap.train(
-        "flickr8k", {"train.max_minutes": 0.4, "train.patience": None, "train.validate_every": 100_000, "dataset.val": None, **settings, "name": "trial"}
-    )
-    seconds_a_step = run.info.minutes * 60 / run.info.steps
-    return max(1, round(minutes * 60 / (seconds_a_step * captions / batch)))
+def steps_for(settings: dict[str, Any], minutes: float) -> int:
+    """How many steps fit into the minutes, by a trial."""
+    run = train({**settings, "train.max_minutes": 0.4, "dataset.val": None, "name": "trial"})
+    return round(minutes * run.info.steps / run.info.minutes)
 
 
 def main() -> None:
@@ -69,16 +64,15 @@ def main() -> None:
     images = dataset.images("val")
     store = open_store(open_home(), load_encoder(ENCODER))
     embeddings = store.gather([image.image_id for image in images])
-    captions = len(dataset.pairs("train").captions)
-    epochs: dict[str, int] = {}
+    steps: dict[str, int] = {}
     for seed in asked.seeds:
         for choice in asked.only:
             path = asked.output / f"{choice}-{seed}.jsonl"
             if path.exists():
                 continue
-            if choice not in epochs:
-                epochs[choice] = epochs_for(CHOICES[choice], asked.minutes, captions)
-            run = train({**CHOICES[choice], "seed": seed, "train.epochs": epochs[choice], "name": choice})
+            if choice not in steps:
+                steps[choice] = steps_for(CHOICES[choice], asked.minutes)
+            run = train({**CHOICES[choice], "seed": seed, "train.steps": steps[choice], "name": choice})
             captioner = load_bundle(run.path / "last")
             lines = [
                 {"image": image.name, "caption": caption.text, "references": image.captions}
@@ -87,7 +81,6 @@ def main() -> None:
             head = {
                 "choice": choice,
                 "seed": seed,
-                "epochs": epochs[choice],
                 "steps": run.info.steps,
                 "minutes": run.info.minutes,
                 "val_loss": run.info.best_loss,
@@ -108,8 +101,8 @@ def report(folder: Path) -> None:
         runs = found.get(choice, [])
         if runs:
             cells = [" / ".join(f"{run[key]:.3f}" if key in run else "" for run in runs) for key in ("CIDEr", "BLEU-4", "val_loss")]
-            rows.append((choice, *cells, runs[0]["epochs"], f"{statistics.mean(run['minutes'] for run in runs):.1f}"))
-    table(("choice", "CIDEr, each seed", "BLEU-4", "validation loss", "epochs", "minutes"), rows)
+            rows.append((choice, *cells, runs[0]["steps"], f"{statistics.mean(run['minutes'] for run in runs):.1f}"))
+    table(("choice", "CIDEr, each seed", "BLEU-4", "validation loss", "steps", "minutes"), rows)
 
 
 def scores_of(lines: list[dict[str, Any]]) -> dict[str, float]:

@@ -127,7 +127,9 @@ def _types(about: dict[str, Any]) -> Iterator[str]:
     elif "enum" in about:
         yield from (f"`{value}`" for value in about["enum"])
     else:
-        yield {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true` or `false`", "null": "`null`", "array": "list of texts"}[about["type"]] + _range(about)
+        yield {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true` or `false`", "null": "`null`", "array": "list of texts"}[
+            about["type"]
+        ] + _range(about)
 
 
 def _range(about: dict[str, Any]) -> str:

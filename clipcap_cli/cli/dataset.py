@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Add pictures with captions, and look at what is there.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 Name = Annotated[str, typer.Argument(metavar="DATASET", help="Name of a dataset.", autocompletion=completion.datasets)]
+ExportFormat = Literal["original"]
 _SUMMARY = "{name, version, layout, reason, source, created, pictures, captions, splits: {name: pictures}, problems: {kind: count}}"
 
 
@@ -30,7 +31,9 @@ _SUMMARY = "{name, version, layout, reason, source, created, pictures, captions,
     json=f"{_SUMMARY}.",
 )
 def add(
-    source: Annotated[Path, typer.Argument(metavar="PATH", help="A folder of pictures with their captions, or a captions file.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A folder of pictures with their captions, a captions file, or a data pickle of the original code.")
+    ],
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Its name here; that of the folder if you say nothing.")] = None,
     image_column: Annotated[str | None, typer.Option("--image-column", metavar="COLUMN", help="Column of the captions table that names the picture.")] = None,
     caption_column: Annotated[str | None, typer.Option("--caption-column", metavar="COLUMN", help="Column of the captions table with the caption.")] = None,
@@ -45,7 +48,10 @@ def add(
     out.result(_summary(added))
     _show_counts(added)
     _show_problems(added)
-    out.hint(f"clipcap train quickstart --dataset {added.name}")
+    if added.layout == "original pickle":
+        out.hint(f"clipcap embed {added.name} --import {source} --encoder SPEC")
+    else:
+        out.hint(f"clipcap train quickstart --dataset {added.name}")
 
 
 @command(app, "list", examples=("clipcap dataset list", "clipcap dataset list --json"), json=f"a list of {_SUMMARY}.")
@@ -112,6 +118,41 @@ def show(
             out.text(f"    {caption}")
     if 0 < len(shown) < len(images):
         out.note(f"These are {len(shown)} of {count(len(images), 'picture')}; --samples N shows more.")
+
+
+@command(
+    app,
+    "export",
+    examples=("clipcap dataset export food --output food.pkl", "clipcap dataset export food --split train --encoder openai:RN50x4 --output food_train.pkl"),
+    json="{dataset, format, path, embeddings, captions}.",
+)
+def export(
+    name: Name,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")],
+    form: Annotated[
+        ExportFormat, typer.Option("--format", metavar="original", help="original: the data pickle that the original train.py reads.")
+    ] = "original",
+    encoder: Annotated[str, typer.Option("--encoder", metavar="SPEC", help="Whose embeddings go into it.")] = "openai:ViT-B/32",
+    split: Annotated[str | None, typer.Option("--split", metavar="NAME", help="Only this split.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+) -> None:
+    """Write a dataset in a format of others. The embeddings must be there: `clipcap embed` makes them."""
+    from clipcap_cli.datasets.dataset import open_dataset
+    from clipcap_cli.encoders.registry import check_spec
+    from clipcap_cli.errors import InputError
+
+    dataset = open_dataset(name, home=home())
+    check_spec(encoder)
+    if output.exists() and not overwrite:
+        raise InputError(f"{output} exists and was left as it is", hint="Add --overwrite, or choose another name with --output.")
+
+    from clipcap_cli.embeddings.original import export_original
+    from clipcap_cli.encoders.registry import load_encoder
+
+    with progress() as events:
+        embeddings, captions = export_original(dataset, load_encoder(encoder, home=home(), events=events), output, split=split)
+    out.result({"dataset": name, "format": form, "path": str(output), "embeddings": embeddings, "captions": captions})
+    out.text(f"{output}: {count(embeddings, 'embedding')} and {count(captions, 'caption')}")
 
 
 @command(app, "remove", examples=("clipcap dataset remove food", "clipcap dataset remove food --yes"), json="{removed}.")

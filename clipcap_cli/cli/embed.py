@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +14,14 @@ from clipcap_cli.cli.options import command, home, settings
 from clipcap_cli.cli.out import out
 from clipcap_cli.cli.progress import progress
 from clipcap_cli.cli.words import count, duration
+from clipcap_cli.errors import PartialError
+
+if TYPE_CHECKING:
+    from clipcap_cli.datasets.dataset import Dataset
+    from clipcap_cli.datasets.records import Problem
+    from clipcap_cli.encoders.base import ImageEncoder
+
+_NAMED = 20  # pictures in the warnings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -18,19 +29,24 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @command(
     app,
     "embed",
-    examples=("clipcap embed food", "clipcap embed food --encoder efficientnet-lite0 --workers 2"),
-    json="{dataset, encoder, new, reused, failed, seconds, problems: [{kind, severity, where, message, remedy}]}.",
+    examples=(
+        "clipcap embed food --encoder efficientnet-lite0 --workers 2",
+        "clipcap embed coco --import oscar_split_ViT-B_32_train.pkl --encoder openai:ViT-B/32",
+    ),
+    json="{dataset, encoder, new, reused, failed, seconds, problems: [{kind, severity, where, message, remedy}]}; with --import, unmatched: [picture] too.",
 )
 def embed(
     name: Annotated[str, typer.Argument(metavar="DATASET", help="Name of a dataset.", autocompletion=completion.datasets)],
     encoder: Annotated[str, typer.Option("--encoder", metavar="SPEC", help="openai:MODEL, hf:ID_OR_FOLDER or efficientnet-lite0.")] = "openai:ViT-B/32",
     batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Pictures that go through the encoder at once.")] = 32,
     workers: Annotated[int | None, typer.Option("--workers", metavar="N", min=1, help="How many read and decode pictures; as many as there are cores.")] = None,
+    import_: Annotated[
+        Path | None, typer.Option("--import", metavar="FILE", help="Take the embeddings of a data pickle of the original code; nothing in it is run.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check/--no-check", help="With --import: compare some with what the encoder makes, if it is at hand.")] = True,
     device: Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
 ) -> None:
     """Turn a dataset's pictures into vectors. What is there already is not made again; `clipcap train` does it by itself."""
-    from dataclasses import asdict
-
     from clipcap_cli.datasets.dataset import open_dataset
     from clipcap_cli.encoders.registry import check_spec
 
@@ -39,27 +55,53 @@ def embed(
 
     from clipcap_cli.embeddings.pipeline import embed_dataset
     from clipcap_cli.encoders.registry import load_encoder
-    from clipcap_cli.errors import PartialError
 
     settings.kept = "What was embedded is kept; type the same line to go on."
     with progress() as events:
         loaded = load_encoder(encoder, home=home(), device=device, events=events)
+        if import_ is not None:
+            _import(dataset, import_, loaded, check)
+            return
         embedded = embed_dataset(dataset, loaded, batch_size=batch_size, workers=workers, events=events)
-    failed = len(embedded.problems)
     out.result(
         {
             "dataset": name,
             "encoder": loaded.spec,
             "new": embedded.new,
             "reused": embedded.reused,
-            "failed": failed,
+            "failed": len(embedded.problems),
             "seconds": round(embedded.seconds, 3),
             "problems": [asdict(problem) for problem in embedded.problems],
         }
     )
     rate = f" in {duration(embedded.seconds)} ({embedded.new / embedded.seconds:.0f}/s)" if embedded.new else ""
     out.text(f"{name} with {loaded.spec}: {count(embedded.new, 'picture')} embedded{rate}, {embedded.reused:,} were there.")
-    for problem in embedded.problems:
+    _tell(embedded.problems)
+
+
+def _import(dataset: Dataset, path: Path, encoder: ImageEncoder, check: bool) -> None:
+    from clipcap_cli.embeddings.original import import_embeddings
+
+    imported = import_embeddings(dataset, path, encoder, check=check)
+    problems = [asdict(problem) for problem in imported.problems]
+    counts = {"new": imported.new, "reused": imported.reused, "failed": len(problems)}
+    out.result({"dataset": dataset.name, "encoder": encoder.spec, **counts, "unmatched": list(imported.unmatched), "problems": problems})
+    out.text(f"{dataset.name} with {encoder.spec}: {count(imported.new, 'embedding')} taken from {path.name}, {imported.reused:,} were there.")
+    if imported.unmatched:
+        named = ", ".join(imported.unmatched[:_NAMED]) + (" …" if len(imported.unmatched) > _NAMED else "")
+        out.warning(f"{count(len(imported.unmatched), 'picture')} of {dataset.name} are not in {path.name}: {named}")
+    _tell(imported.problems)
+
+
+def _tell(problems: Sequence[Problem]) -> None:
+    """Name what failed.
+
+    Raises:
+        PartialError: something did.
+    """
+    for problem in problems[:_NAMED]:
         out.warning(f"{problem.where}: {problem.message}")
-    if failed:
-        raise PartialError(f"{count(failed, 'picture')} could not be embedded", hint="They are named above; the others are in the store.")
+    if problems:
+        remedy = problems[0].remedy
+        more = f"The first {_NAMED} are named above" if len(problems) > _NAMED else "They are named above"
+        raise PartialError(f"{count(len(problems), 'picture')} could not be embedded", hint=remedy or f"{more}; the others are in the store.")

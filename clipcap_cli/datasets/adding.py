@@ -55,7 +55,7 @@ def add_dataset(
             raise InputError("there is no such folder of pictures", where=str(options.images), hint="Name it with --images.")
     reader, evidence = detect(source, options)
     root = source if source.is_dir() else source.parent
-    name = check_name(name_from(root.name) if name is None else name, "dataset")
+    name = check_name(name_from(evidence.name or root.name) if name is None else name, "dataset")
     with hold(home, f"dataset-{name}"):
         before = _before(home, name, source)
         events(Note(f"{evidence.layout}: {evidence.reason}"))

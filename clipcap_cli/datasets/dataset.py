@@ -36,8 +36,8 @@ class Image:
     """A picture of a dataset.
 
     Attributes:
-        image_id: the first 32 hex digits of the SHA-256 of its bytes.
-        path: where it lies.
+        image_id: the first 32 hex digits of the SHA-256 of its bytes; of its embedding where there is no file.
+        path: where it lies; None for a picture of which only the embedding is known.
         name: its path relative to the source.
         split: train, val, test or a name of the source's own; None if the source puts it into none.
         width, height: in pixels, as seen upright.
@@ -45,7 +45,7 @@ class Image:
     """
 
     image_id: str
-    path: Path
+    path: Path | None
     name: str
     split: str | None
     width: int
@@ -129,7 +129,7 @@ class Dataset:
             told[row].append(text)
         columns = (images.column(name).to_pylist() for name in images.column_names)
         return [
-            Image(image_id, Path(path), name, of, width, height, tuple(texts))
+            Image(image_id, Path(path) if path else None, name, of, width, height, tuple(texts))
             for image_id, path, name, of, width, height, texts in zip(*columns, told, strict=True)
         ]
 

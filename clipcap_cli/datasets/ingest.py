@@ -30,7 +30,12 @@ def ingest(records: Iterable[Record], root: Path, report: Report, *, events: Lis
         Pictures in the order of their names, with the split that the source gave. Two files of the same bytes are two pictures of one id.
     """
     named: dict[str, Record] = {}
+    fileless: dict[str, Record] = {}  # by image id
     for record in records:
+        if record.image_id is not None:
+            before = fileless.get(record.image_id)
+            fileless[record.image_id] = replace(before, captions=before.captions + record.captions) if before else record
+            continue
         path = str(record.image)
         if as_text(path) != path:
             message = "this file's name is not valid text; it is left out"
@@ -40,7 +45,7 @@ def ingest(records: Iterable[Record], root: Path, report: Report, *, events: Lis
         named[path] = replace(record, captions=before.captions + record.captions, split=before.split or record.split) if before else record
     names = {path: _name(path, root) for path in named}
     paths = sorted(named, key=lambda path: (names[path], path))
-    pictures: list[Picture] = []
+    pictures = [_without_file(image_id, record) for image_id, record in sorted(fileless.items(), key=lambda item: (str(item[1].image), item[0]))]
     first: dict[str, Picture] = {}  # of each id
     events(Started(TASK, len(paths), "pictures"))
     try:
@@ -56,6 +61,11 @@ def ingest(records: Iterable[Record], root: Path, report: Report, *, events: Lis
     finally:
         events(Finished(TASK))
     return pictures
+
+
+def _without_file(image_id: str, record: Record) -> Picture:
+    captions = tuple(filter(None, map(clean_caption, record.captions)))
+    return Picture(image_id, "", as_text(str(record.image)), record.split, 0, 0, 0, 0, captions)
 
 
 def _picture(found: Examined | Refused, path: str, name: str, record: Record, report: Report) -> Picture | None:

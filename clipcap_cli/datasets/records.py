@@ -16,12 +16,16 @@ Severity = Literal["error", "warning", "info"]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One picture of a source with what is said about it; `where` is the place for people ("captions.csv:12")."""
+    """One picture of a source with what is said about it; `where` is the place for people ("captions.csv:12").
+
+    `image_id` is given for a picture of which no file is at hand; `image` is only its name then.
+    """
 
     image: Path
     captions: tuple[str, ...]
     split: str | None
     where: str
+    image_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +41,11 @@ class Problem:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A layout that a source has; `reason` is a sentence for people."""
+    """A layout that a source has; `reason` is a sentence for people, `name` what its dataset is called if not after its folder."""
 
     layout: str
     reason: str
+    name: str | None = None
 
 
 @dataclass(frozen=True)

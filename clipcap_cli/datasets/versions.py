@@ -32,7 +32,7 @@ _RESTORE = "Restore the file, or remove the dataset (`clipcap dataset remove {na
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture as a version has it: `size` in bytes and `mtime_ns` are those of the file when it was read."""
+    """One picture as a version has it: `size` in bytes and `mtime_ns` are those of the file when it was read; "" and zeros where there is no file."""
 
     image_id: str
     path: str

@@ -102,15 +102,16 @@ def embed_dataset(dataset: Dataset, encoder: ImageEncoder, *, batch_size: int = 
     store = open_store(dataset.home, encoder)
     ids = np.unique(dataset.pairs().image_ids)
     missing = _images_of(dataset, ids[store.places(ids) < 0])
-    problems: list[Problem] = []
-    new = 0
+    problems = [_no_file(image, dataset.name) for image in missing if image.path is None]
+    missing = [image for image in missing if image.path is not None]
+    new, fileless = 0, len(problems)
     if missing:
         events(Started("embed", len(missing), "pictures"))
         try:
             new = _fill(store, missing, encoder, batch_size, workers, events, problems)
         finally:
             events(Finished("embed"))
-    return Embedded(store, new, len(ids) - len(missing), tuple(problems), time.monotonic() - began)
+    return Embedded(store, new, len(ids) - len(missing) - fileless, tuple(problems), time.monotonic() - began)
 
 
 def _images_of(dataset: Dataset, ids: np.ndarray) -> list[DatasetImage]:
@@ -126,7 +127,7 @@ def _fill(
 ) -> int:
     ready: dict[str, Vectors] = {}
     committed, since = 0, time.monotonic()
-    paths, ids = [image.path for image in images], [image.image_id for image in images]
+    paths, ids = [image.path for image in images if image.path is not None], [image.image_id for image in images]
     with closing(encode_pictures(paths, encoder, batch_size=batch_size, workers=workers, expected_ids=ids)) as results:
         try:
             for number, result in results:
@@ -149,6 +150,11 @@ def _commit(store: EmbeddingStore, ready: dict[str, Vectors]) -> int:
         store.append(list(ready), np.stack(list(ready.values())))
         ready.clear()
     return count
+
+
+def _no_file(image: DatasetImage, dataset: str) -> Problem:
+    remedy = f"Bring the embeddings of the file it came from: clipcap embed {dataset} --import FILE.pkl --encoder SPEC"
+    return Problem("no-file", "error", image.name, "there is no file of this picture, only its embedding was known", remedy)
 
 
 def _problem(image: DatasetImage, error: ClipcapError) -> Problem:

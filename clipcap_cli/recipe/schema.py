@@ -82,6 +82,7 @@ class TrainPart(Part):
     )
     optimizer: Literal["adamw", "hfadamw"] = Field("adamw", description="`hfadamw` is the AdamW that transformers once had, which the published code used.")
     epochs: int = Field(10, ge=1, description="Passes over the training captions.")
+    steps: int | None = Field(None, ge=1, description="Steps of the optimiser in the place of `epochs`, as many epochs as that takes.")
     batch_size: int = Field(40, ge=1, description="Captions in one batch.")
     lr: float = Field(2.0e-5, gt=0.0, description="Peak learning rate (AdamW).")
     lm_lr: float | None = Field(None, gt=0.0, description="Peak learning rate of the language model; null for the same as `lr`.")

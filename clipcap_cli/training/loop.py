@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+import itertools
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,8 @@ class Hooks:
 def planned_steps(recipe: Recipe, captions: int) -> int:
     """Optimiser steps of the whole run."""
     batches = batches_per_epoch(captions, recipe.train.batch_size, drop_last=recipe.train.objective == "original")
-    return recipe.train.epochs * -(-batches // recipe.train.accumulate)
+    an_epoch = -(-batches // recipe.train.accumulate)
+    return recipe.train.epochs * an_epoch if recipe.train.steps is None or not an_epoch else recipe.train.steps
 
 
 def run_loop(captioner: Captioner, train: Samples, val: Samples | None, recipe: Recipe, *, precision: str, hooks: Hooks, events: Listener) -> Outcome:
@@ -88,7 +90,7 @@ def run_loop(captioner: Captioner, train: Samples, val: Samples | None, recipe: 
 
     best_step, best_loss, since_best = 0, float("inf"), 0
     started = time.monotonic()
-    ended_because, interrupted = "all epochs done", False
+    ended_because, interrupted = "all epochs done" if settings.steps is None else "all steps done", False
     shown: float | None = None
     logged_loss, logged_tokens, logged_at = 0.0, 0, started
     step = 0
@@ -96,7 +98,7 @@ def run_loop(captioner: Captioner, train: Samples, val: Samples | None, recipe: 
     _set_training(captioner, tunes_lm)
     for epoch, group in _groups_of_batches(train, recipe):
         batches = [make_batch(train, members, prefix_length) for members in group]
-        count = sum(batch.count for batch in batches)
+        targets = sum(batch.count for batch in batches)
         loss_sum = 0.0
         for batch in (_to(batch, device) for batch in batches if batch.count):  # one without anything to learn has no loss
             with _autocast(device, precision):
@@ -110,7 +112,7 @@ def run_loop(captioner: Captioner, train: Samples, val: Samples | None, recipe: 
                     generator=noise_generator,
                 )
             # Batches of a step count by their tokens, as if they were one.
-            (loss * (batch.count / count)).backward()  # type: ignore[no-untyped-call]
+            (loss * (batch.count / targets)).backward()  # type: ignore[no-untyped-call]
             loss_sum += loss.item() * batch.count
         if settings.clip_grad is not None:
             nn.utils.clip_grad_norm_(trained, settings.clip_grad)
@@ -120,10 +122,10 @@ def run_loop(captioner: Captioner, train: Samples, val: Samples | None, recipe: 
         schedule.step()
         step += 1
 
-        loss_now = loss_sum / max(1, count)
+        loss_now = loss_sum / max(1, targets)
         shown = loss_now if shown is None else _SMOOTHING * shown + (1 - _SMOOTHING) * loss_now
         events(Advanced("train", 1, {"loss": shown, "epoch": epoch}))
-        logged_loss, logged_tokens = logged_loss + loss_sum, logged_tokens + count
+        logged_loss, logged_tokens = logged_loss + loss_sum, logged_tokens + targets
         if step % LOG_EVERY == 0 or step == steps:
             now = time.monotonic()
             per_second = logged_tokens / max(now - logged_at, 1e-9)
@@ -150,6 +152,8 @@ def run_loop(captioner: Captioner, train: Samples, val: Samples | None, recipe: 
         if interrupted or out_of_time:
             ended_because = "interrupted" if interrupted else f"{settings.max_minutes:g} minutes were up"
             break
+        if step == steps:
+            break
     events(Finished("train"))
     return Outcome(step, (time.monotonic() - started) / 60, best_step, best_loss, ended_because, interrupted)
 
@@ -171,7 +175,7 @@ def validation_loss(captioner: Captioner, samples: Samples, precision: str) -> f
 def _groups_of_batches(samples: Samples, recipe: Recipe) -> Iterator[tuple[int, list[np.ndarray]]]:
     """(epoch from 1, the batches of one step) over all epochs; the order depends on the seed and the epoch alone."""
     accumulate = recipe.train.accumulate
-    for epoch in range(1, recipe.train.epochs + 1):
+    for epoch in range(1, recipe.train.epochs + 1) if recipe.train.steps is None else itertools.count(1):
         generator = np.random.default_rng([recipe.seed, epoch])
         if recipe.train.objective == "original":
             order = shuffled_order(len(samples), recipe.train.batch_size, generator)

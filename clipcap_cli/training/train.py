@@ -229,7 +229,7 @@ def _plan(recipe: Recipe, dataset: Dataset, samples: Samples, val: Samples | Non
         + (f"{len(val):,} captions to validate on" if val else "nothing to validate on"),
         f"mapper {recipe.mapper.kind}, {size(captioner.mapper)} weights; {recipe.language_model.name}, {size(captioner.language_model)} weights, "
         + {"full": "tuned", "lora": adapters, "frozen": "frozen"}[recipe.language_model.tune],
-        f"plan: {steps:,} steps of {recipe.train.batch_size * recipe.train.accumulate} captions, {recipe.train.epochs} epochs, "
+        f"plan: {steps:,} steps of {recipe.train.batch_size * recipe.train.accumulate} captions, {_epochs(recipe, len(samples), steps)}, "
         f"a validation every {recipe.train.validate_every:,} steps",
     ]
     if recipe.train.max_minutes is not None:
@@ -239,6 +239,12 @@ def _plan(recipe: Recipe, dataset: Dataset, samples: Samples, val: Samples | Non
     if samples.cut:
         lines.append(f"{samples.cut:,} captions are longer than what can be learned and lose their end")
     return lines
+
+
+def _epochs(recipe: Recipe, captions: int, steps: int) -> str:
+    if recipe.train.steps is None:
+        return f"{recipe.train.epochs} epochs"
+    return f"{steps * recipe.train.batch_size * recipe.train.accumulate / captions:.1f} epochs"
 
 
 def _keeper(run: Run, captioner: Captioner, val_images: list[Image], store: EmbeddingStore, events: Listener) -> Any:

@@ -37,7 +37,7 @@ COMMAND_LINES = dict(_commands())
 def test_the_commands_of_the_front_desk_are_these() -> None:
     assert sorted(COMMAND_LINES) == sorted(
         [
-            *("dataset add", "dataset list", "dataset show", "dataset remove"),
+            *("dataset add", "dataset list", "dataset export", "dataset show", "dataset remove"),
             *("embed", "train", "caption", "doctor"),
             *("model list", "model show", "model import", "model pull", "model use", "model remove"),
             *("runs list", "runs show", "runs remove"),

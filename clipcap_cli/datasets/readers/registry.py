@@ -8,6 +8,7 @@ from clipcap_cli.datasets.readers.captions_table import CaptionsTable
 from clipcap_cli.datasets.readers.flickr8k import Flickr8k
 from clipcap_cli.datasets.readers.indexed import Indexed
 from clipcap_cli.datasets.readers.metadata import Metadata
+from clipcap_cli.datasets.readers.original import OriginalPickle
 from clipcap_cli.datasets.readers.sidecar import Sidecar
 from clipcap_cli.datasets.records import Reader
 from clipcap_cli.errors import MissingError
@@ -15,7 +16,7 @@ from clipcap_cli.errors import MissingError
 GROUP = "clipcap.readers"
 
 # The most telling layout first: a source that has two is read by the first of them.
-_OURS: tuple[type[Reader], ...] = (Flickr8k, Indexed, Metadata, CaptionsTable, Sidecar)
+_OURS: tuple[type[Reader], ...] = (OriginalPickle, Flickr8k, Indexed, Metadata, CaptionsTable, Sidecar)
 
 
 def known_readers() -> list[Reader]:
