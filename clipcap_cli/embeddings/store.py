@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -250,15 +250,18 @@ def _all(index: Any) -> tuple[NDArray[np.bytes_], NDArray[np.int64]]:
     return np.concatenate(ids), np.concatenate(rows)
 
 
-def open_store(home: Home, encoder: ImageEncoder) -> EmbeddingStore:
+def open_store(home: Home, encoder: ImageEncoder, *, of: Literal["pictures", "text"] = "pictures") -> EmbeddingStore:
     """The embeddings of an encoder, whether there are some yet or not.
+
+    Args:
+        of: those of pictures, by image id; or of texts, by the first 32 hex digits of the SHA-256 of their UTF-8.
 
     Raises:
         StoreError: the folder is not what this encoder would have made, is damaged, or was made by a newer clipcap.
     """
     store = EmbeddingStore(
         home=home,
-        folder=home.embeddings / f"{encoder.fingerprint}-{encoder.precision}",
+        folder=home.embeddings / (f"{encoder.fingerprint}-{encoder.precision}" + ("-text" if of == "text" else "")),
         spec=encoder.spec,
         fingerprint=encoder.fingerprint,
         embedding_size=encoder.embedding_size,

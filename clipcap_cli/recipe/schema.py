@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from clipcap_cli.recipe.presets import PRESETS
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -53,6 +55,12 @@ class MapperPart(Part):
     clip_length: int = Field(10, ge=1, le=512, description="`transformer` only: vectors that the embedding is spread over (C).")
     layers: int = Field(8, ge=1, le=64, description="`transformer` only: layers.")
     heads: int = Field(8, ge=1, le=128, description="`transformer` only: attention heads; must divide the language model's width.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_fills_the_rest(cls, values: Any) -> Any:
+        preset = PRESETS.get(str(values.get("preset"))) if isinstance(values, dict) else None
+        return {**preset, **values} if preset else values
 
 
 class LanguageModelPart(Part):

@@ -17,9 +17,6 @@ from clipcap_cli.captioner.captioner import Captioner
 from clipcap_cli.captioner.language_models import LanguageModel, load_language_model
 from clipcap_cli.captioner.mappers import Preparation, build_mapper
 from clipcap_cli.captioner.models import find_captioner
-from clipcap_cli.datasets.dataset import Dataset, Image, open_dataset
-from clipcap_cli.embeddings.pipeline import embed_dataset
-from clipcap_cli.embeddings.store import EmbeddingStore
 from clipcap_cli.encoders.base import ImageEncoder
 from clipcap_cli.encoders.precision import choose_device, choose_precision
 from clipcap_cli.encoders.registry import load_encoder
@@ -31,8 +28,8 @@ from clipcap_cli.storage.home import Home, open_home
 from clipcap_cli.storage.names import free_name
 from clipcap_cli.training.interrupts import stop_requests
 from clipcap_cli.training.loop import Hooks, Outcome, Validated, planned_steps, run_loop
+from clipcap_cli.training.material import Material, gather, open_material
 from clipcap_cli.training.runs import Run, RunInfo, run_lock
-from clipcap_cli.training.samples import Samples, collect_samples
 
 _FITTED_ON = 100_000  # pictures at most, evenly taken: mean and deviation are known well enough by then
 _SAMPLE_PICTURES = 3  # captioned at each validation, so that one sees it learn
@@ -64,30 +61,16 @@ def train(
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, overrides)
     home = (home or open_home()).prepare()
-    dataset = _dataset_of(recipe, home)
+    dataset = open_material(recipe, home)
     where = choose_device(device)
     precision, reason = choose_precision(recipe.train.precision, where)
 
     encoder = load_encoder(recipe.encoder.name, home=home, device=device, events=events)
     language_model = load_language_model(recipe.language_model.name, home=home, dropout=recipe.train.dropout)
-    embedded = embed_dataset(dataset, encoder, events=events)
-    if embedded.problems:
-        events(Note(f"{len(embedded.problems):,} pictures could not be embedded and are left out; the first: {embedded.problems[0].message}", "warning"))
-    samples = _samples_of(recipe.dataset.train, dataset, embedded.store, language_model, recipe)
-    val = _samples_of(recipe.dataset.val, dataset, embedded.store, language_model, recipe) if recipe.dataset.val else None
-    val = val if val is not None and len(val) else None
-    val_images = _embedded_images(dataset, recipe.dataset.val, embedded.store) if recipe.dataset.val else []
-    if not len(samples):
-        raise InputError(f"split {recipe.dataset.train!r} of dataset {dataset.name!r} has no picture with a caption", hint=_splits_hint(dataset))
-    if not planned_steps(recipe, len(samples)):
-        raise InputError(
-            f"the split {recipe.dataset.train!r} has {len(samples):,} captions, fewer than one batch of {recipe.train.batch_size}, and the "
-            "original objective drops what fills no batch",
-            where="train.batch_size",
-            hint=f"Set train.batch_size to {len(samples)} or less.",
-        )
+    material = gather(recipe, dataset, encoder, language_model, home, events)
+    recipe, samples = material.recipe, material.samples
     torch.manual_seed(recipe.seed)  # not before: what is embedded or loaded on the way may draw numbers, and may be there already next time
-    captioner = _new_captioner(recipe, encoder, language_model, samples, home, dataset, where)
+    captioner = _new_captioner(material, encoder, language_model, home, where)
 
     run = Run(home, free_name(home.runs, recipe.name))
     with store_errors(run.path), run_lock(run):
@@ -97,20 +80,20 @@ def train(
             name=run.name,
             status="running",
             started=datetime.now(UTC).isoformat(timespec="seconds"),
-            dataset=dataset.name,
-            dataset_version=dataset.version,
+            dataset=dataset.name if dataset else str(recipe.dataset.texts),
+            dataset_version=dataset.version if dataset else 0,
             encoder=recipe.encoder.name,
             language_model=recipe.language_model.name,
             planned_steps=planned_steps(recipe, len(samples)),
         )
         run.write_info(info)
-        for line in _plan(recipe, dataset, samples, val, captioner, info.planned_steps):
+        for line in _plan(material, captioner, info.planned_steps):
             events(Note(line))
         events(Note(f"{precision}: {reason}; {torch.get_num_threads()} threads" if where.type == "cpu" else f"{precision}: {reason}"))
         try:
             with stop_requests() as should_stop:
-                hooks = Hooks(log=run.log, validated=_keeper(run, captioner, val_images, embedded.store, events), should_stop=should_stop)
-                outcome = run_loop(captioner, samples, val, recipe, precision=precision, hooks=hooks, events=events)
+                hooks = Hooks(log=run.log, validated=_keeper(run, captioner, material, events), should_stop=should_stop)
+                outcome = run_loop(captioner, samples, material.val, recipe, precision=precision, hooks=hooks, events=events)
             save_bundle(captioner, run.path / "last")
             if not run.best.exists():  # interrupted before the first validation
                 save_bundle(captioner, run.best)
@@ -136,36 +119,9 @@ def _ended(info: RunInfo, outcome: Outcome) -> RunInfo:
     )
 
 
-def _dataset_of(recipe: Recipe, home: Home) -> Dataset:
-    if recipe.dataset.name is None:
-        raise InputError("the recipe names no dataset", where="dataset.name", hint="Add dataset.name=NAME to the command; `clipcap dataset list` lists them.")
-    dataset = open_dataset(recipe.dataset.name, home=home)
-    if recipe.dataset.train not in dataset.splits():
-        raise InputError(f"dataset {dataset.name!r} has no split {recipe.dataset.train!r}", where="dataset.train", hint=_splits_hint(dataset))
-    return dataset
-
-
-def _splits_hint(dataset: Dataset) -> str:
-    return f"Its splits are {', '.join(f'{name} ({count:,} pictures)' for name, count in dataset.splits().items())}."
-
-
-def _samples_of(split: str, dataset: Dataset, store: EmbeddingStore, language_model: LanguageModel, recipe: Recipe) -> Samples:
-    """The captions of a split whose pictures have embeddings."""
-    pairs = dataset.pairs(split)
-    pairs = pairs.of(store.places(pairs.image_ids) >= 0)
-    return collect_samples(pairs, store.rows(pairs.image_ids), language_model, recipe.mapper.prefix_length, recipe.train.objective)
-
-
-def _embedded_images(dataset: Dataset, split: str, store: EmbeddingStore) -> list[Image]:
-    images = [image for image in dataset.images(split) if image.captions]
-    missing = set(store.missing([image.image_id for image in images]))
-    return [image for image in images if image.image_id not in missing]
-
-
-def _new_captioner(
-    recipe: Recipe, encoder: ImageEncoder, language_model: LanguageModel, samples: Samples, home: Home, dataset: Dataset, device: torch.device
-) -> Captioner:
+def _new_captioner(material: Material, encoder: ImageEncoder, language_model: LanguageModel, home: Home, device: torch.device) -> Captioner:
     """The captioner before its first step: fresh, or with the weights of `init`."""
+    recipe, samples, dataset = material.recipe, material.samples, material.dataset
     settings = recipe.mapper
     mapper = build_mapper(
         settings.kind,
@@ -201,7 +157,7 @@ def _new_captioner(
         mapper=mapper.to(device),
         language_model=language_model.to(device),
         decode=recipe.decode,
-        info={"dataset": {"name": dataset.name, "version": dataset.version}},
+        info={"dataset": {"name": dataset.name, "version": dataset.version} if dataset else {"texts": recipe.dataset.texts}},
         home=home,
     )
 
@@ -218,16 +174,19 @@ def _copy_weights(source: torch.nn.Module, target: torch.nn.Module, name: str, p
     target.load_state_dict(theirs)
 
 
-def _plan(recipe: Recipe, dataset: Dataset, samples: Samples, val: Samples | None, captioner: Captioner, steps: int) -> list[str]:
+def _plan(material: Material, captioner: Captioner, steps: int) -> list[str]:
+    recipe, samples, val = material.recipe, material.samples, material.val
+
     def size(module: torch.nn.Module, trained: bool = False) -> str:
         return f"{sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad or not trained) / 1e6:.1f}M"
 
     adapters = f"frozen, with adapters of {size(captioner.language_model, trained=True)} weights"
-    pictures = len(np.unique(samples.rows))
+    of = "" if recipe.dataset.texts else f" of {len(np.unique(samples.rows)):,} pictures"
+    preset = f" (preset {recipe.mapper.preset})" if recipe.mapper.preset else ""
     lines = [
-        f"dataset {dataset.name} v{dataset.version}: {len(samples):,} captions of {pictures:,} pictures, {samples.mean_tokens:.1f} tokens each; "
+        f"dataset {material.source}: {len(samples):,} captions{of}, {samples.mean_tokens:.1f} tokens each; "
         + (f"{len(val):,} captions to validate on" if val else "nothing to validate on"),
-        f"mapper {recipe.mapper.kind}, {size(captioner.mapper)} weights; {recipe.language_model.name}, {size(captioner.language_model)} weights, "
+        f"mapper {recipe.mapper.kind}{preset}, {size(captioner.mapper)} weights; {recipe.language_model.name}, {size(captioner.language_model)} weights, "
         + {"full": "tuned", "lora": adapters, "frozen": "frozen"}[recipe.language_model.tune],
         f"plan: {steps:,} steps of {recipe.train.batch_size * recipe.train.accumulate} captions, {_epochs(recipe, len(samples), steps)}, "
         f"a validation every {recipe.train.validate_every:,} steps",
@@ -236,6 +195,8 @@ def _plan(recipe: Recipe, dataset: Dataset, samples: Samples, val: Samples | Non
         lines[-1] += f", {recipe.train.max_minutes:g} minutes at most"
     if recipe.train.objective == "original" and recipe.decode.stop is None:
         lines.append('the original objective teaches no end token: captions will run on to the longest; decode.stop="." ends them as the published code does')
+    if recipe.dataset.texts and not (recipe.encoder.noise and recipe.encoder.normalize):
+        lines.append("texts and pictures lie apart: without encoder.normalize and encoder.noise (0.13 to begin with), pictures will not be understood")
     if samples.cut:
         lines.append(f"{samples.cut:,} captions are longer than what can be learned and lose their end")
     return lines
@@ -247,10 +208,10 @@ def _epochs(recipe: Recipe, captions: int, steps: int) -> str:
     return f"{steps * recipe.train.batch_size * recipe.train.accumulate / captions:.1f} epochs"
 
 
-def _keeper(run: Run, captioner: Captioner, val_images: list[Image], store: EmbeddingStore, events: Listener) -> Any:
+def _keeper(run: Run, captioner: Captioner, material: Material, events: Listener) -> Any:
     """What happens after a validation: the line in metrics.jsonl, a few captions to look at, and the bundle if it is the best yet."""
-    chosen = val_images[:: max(1, len(val_images) // _SAMPLE_PICTURES)][:_SAMPLE_PICTURES]
-    embeddings = store.gather([image.image_id for image in chosen]) if chosen else None
+    chosen = material.shown[:: max(1, len(material.shown) // _SAMPLE_PICTURES)][:_SAMPLE_PICTURES]
+    embeddings = material.store.gather([image.image_id for image in chosen]) if chosen and material.store else None
 
     def keep(validated: Validated) -> None:
         captions = captioner.caption_embeddings(embeddings) if embeddings is not None else []
@@ -262,7 +223,7 @@ def _keeper(run: Run, captioner: Captioner, val_images: list[Image], store: Embe
                 "samples": [{"image": image.name, "caption": caption.text} for image, caption in zip(chosen, captions, strict=True)],
             }
         )
-        label = "validation loss" if val_images else "training loss"
+        label = "validation loss" if material.val else "training loss"
         events(Note(f"step {validated.step:,}: {label} {validated.loss:.3f}{' (best)' if validated.is_best else ''}"))
         for image, caption in zip(chosen, captions, strict=True):
             events(Note(f"  {image.name}: {caption.text}"))

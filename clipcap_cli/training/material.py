@@ -1,0 +1,136 @@
+"""What a run learns from and is validated on: the recipe's dataset, or its texts, with their embeddings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clipcap_cli.captioner.language_models import LanguageModel
+from clipcap_cli.datasets.dataset import Dataset, Image, Pairs, open_dataset
+from clipcap_cli.embeddings.pipeline import embed_dataset
+from clipcap_cli.embeddings.store import EmbeddingStore
+from clipcap_cli.encoders.base import ImageEncoder
+from clipcap_cli.errors import InputError
+from clipcap_cli.events import Listener, Note
+from clipcap_cli.recipe import Recipe
+from clipcap_cli.recipe.presets import PRESETS, preset_for
+from clipcap_cli.storage.home import Home
+from clipcap_cli.training.loop import planned_steps
+from clipcap_cli.training.samples import Samples, collect_samples
+from clipcap_cli.training.texts import embed_texts, pairs_of_texts, read_texts
+
+_OWN_CAPTIONS = "captions"  # dataset.texts: those of the dataset itself
+
+
+@dataclass(frozen=True)
+class Material:
+    """What was gathered.
+
+    Attributes:
+        recipe: with what depends on the data settled.
+        dataset: None where there are only texts.
+        val: None where nothing is validated on.
+        shown: pictures of the validation split, and the store with their embeddings.
+    """
+
+    recipe: Recipe
+    dataset: Dataset | None
+    samples: Samples
+    val: Samples | None
+    shown: list[Image]
+    store: EmbeddingStore | None
+
+    @property
+    def source(self) -> str:
+        """For people: "food v2", "captions.txt"."""
+        name = f"{self.dataset.name} v{self.dataset.version}" if self.dataset else str(self.recipe.dataset.texts)
+        return f"{name} (captions alone)" if self.dataset and self.recipe.dataset.texts else name
+
+
+def open_material(recipe: Recipe, home: Home) -> Dataset | None:
+    """The recipe's dataset; what is wrong with its name or splits is told before anything is loaded.
+
+    Raises:
+        InputError: there is no such dataset or split, or no name and nothing else to learn from.
+    """
+    part = recipe.dataset
+    if part.name is None:
+        if part.texts is None or part.texts == _OWN_CAPTIONS or part.val is not None:
+            hint = "Add dataset.name=NAME to the command; `clipcap dataset list` lists them."
+            if part.texts not in (None, _OWN_CAPTIONS):
+                hint = "Name one to validate on (dataset.name=NAME), or set dataset.val=null."
+            raise InputError("the recipe names no dataset", where="dataset.name", hint=hint)
+        return None
+    dataset = open_dataset(part.name, home=home)
+    if part.train not in dataset.splits() and part.texts in (None, _OWN_CAPTIONS):
+        raise InputError(f"dataset {dataset.name!r} has no split {part.train!r}", where="dataset.train", hint=_splits_hint(dataset))
+    return dataset
+
+
+def gather(recipe: Recipe, dataset: Dataset | None, encoder: ImageEncoder, language_model: LanguageModel, home: Home, events: Listener) -> Material:
+    """Embed what is missing, and put captions and embeddings together.
+
+    Raises:
+        InputError: there is nothing to learn from.
+        MissingError: weights or a package are missing.
+        StoreError: the store cannot be written.
+    """
+    store = _embedded(dataset, encoder, events) if dataset and (recipe.dataset.texts is None or recipe.dataset.val) else None
+    if recipe.dataset.texts is not None:
+        own = recipe.dataset.texts == _OWN_CAPTIONS
+        texts = dataset.pairs(recipe.dataset.train).captions.to_pylist() if own and dataset else read_texts(recipe.dataset.texts)
+        pairs, train_store = pairs_of_texts(texts), embed_texts(texts, encoder, home, events)
+    else:
+        assert dataset is not None
+        assert store is not None
+        pairs, train_store = _with_embedding(dataset.pairs(recipe.dataset.train), store), store
+    recipe = _settled(recipe, len(pairs.captions))
+    samples = _samples(pairs, train_store, language_model, recipe)
+    _check(samples, recipe, dataset)
+    val, shown = None, []
+    if recipe.dataset.val and dataset and store:
+        val_pairs = _with_embedding(dataset.pairs(recipe.dataset.val), store)
+        val = _samples(val_pairs, store, language_model, recipe) if len(val_pairs.captions) else None
+        there = {image_id.decode() for image_id in val_pairs.image_ids}
+        shown = [image for image in dataset.images(recipe.dataset.val) if image.image_id in there]
+    return Material(recipe, dataset, samples, val, shown, store)
+
+
+def _embedded(dataset: Dataset, encoder: ImageEncoder, events: Listener) -> EmbeddingStore:
+    embedded = embed_dataset(dataset, encoder, events=events)
+    if embedded.problems:
+        first = embedded.problems[0]
+        events(Note(f"{len(embedded.problems):,} pictures could not be embedded and are left out; the first: {first.message}. {first.remedy}", "warning"))
+    return embedded.store
+
+
+def _with_embedding(pairs: Pairs, store: EmbeddingStore) -> Pairs:
+    return pairs.of(store.places(pairs.image_ids) >= 0)
+
+
+def _samples(pairs: Pairs, store: EmbeddingStore, language_model: LanguageModel, recipe: Recipe) -> Samples:
+    return collect_samples(pairs, store.rows(pairs.image_ids), language_model, recipe.mapper.prefix_length, recipe.train.objective)
+
+
+def _settled(recipe: Recipe, captions: int) -> Recipe:
+    """With `mapper.preset: auto` replaced by the preset it means; keys that were written out stay."""
+    if recipe.mapper.preset != "auto":
+        return recipe
+    chosen = preset_for(captions)
+    written = {key: getattr(recipe.mapper, key) for key in recipe.mapper.model_fields_set}
+    return recipe.model_copy(update={"mapper": type(recipe.mapper).model_validate({**PRESETS[chosen], **written, "preset": chosen})})
+
+
+def _check(samples: Samples, recipe: Recipe, dataset: Dataset | None) -> None:
+    split = recipe.dataset.train
+    if not len(samples) and dataset:
+        raise InputError(f"split {split!r} of dataset {dataset.name!r} has no picture with a caption and an embedding", hint=_splits_hint(dataset))
+    if not planned_steps(recipe, len(samples)):
+        raise InputError(
+            f"there are {len(samples):,} captions, fewer than one batch of {recipe.train.batch_size}, and the original objective drops what fills no batch",
+            where="train.batch_size",
+            hint=f"Set train.batch_size to {len(samples)} or less.",
+        )
+
+
+def _splits_hint(dataset: Dataset) -> str:
+    return f"Its splits are {', '.join(f'{name} ({count:,} pictures)' for name, count in dataset.splits().items())}."
