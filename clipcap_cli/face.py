@@ -14,13 +14,14 @@ from clipcap_cli.events import Listener, silent
 from clipcap_cli.storage.home import Home, open_home
 
 
-def load(name: str | os.PathLike[str] | None = None, *, home: Home | None = None, device: str = "auto") -> Captioner:
+def load(name: str | os.PathLike[str] | None = None, *, home: Home | None = None, device: str = "auto", precision: str = "fp32") -> Captioner:
     """Load a captioner.
 
     Args:
         name: a model's or run's name, or a bundle's folder; None for the model in use, else the newest run's best.
         home: the store; None for the usual one.
         device: "auto", "cpu", "cuda", ….
+        precision: of the language model: "fp32", "bf16" (faster where the hardware has it; now and then another word) or "auto".
 
     Raises:
         InputError: there is no such captioner, or its bundle is not whole.
@@ -28,7 +29,7 @@ def load(name: str | os.PathLike[str] | None = None, *, home: Home | None = None
     """
     home = home or open_home()
     found = find_captioner(None if name is None else os.fspath(name), home)
-    return load_bundle(found.path, home=home, device=device)
+    return load_bundle(found.path, home=home, device=device, precision=precision)
 
 
 def embed(

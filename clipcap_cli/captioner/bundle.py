@@ -33,7 +33,7 @@ from clipcap_cli.captioner.manifest import (
 )
 from clipcap_cli.captioner.mappers import Mapper, Preparation, build_mapper
 from clipcap_cli.captioner.model_card import model_card
-from clipcap_cli.encoders.precision import choose_device
+from clipcap_cli.encoders.precision import choose_device, choose_precision
 from clipcap_cli.errors import InputError, StoreError
 from clipcap_cli.recipe.schema import MapperPart
 from clipcap_cli.storage.atomic import new_folder
@@ -41,6 +41,7 @@ from clipcap_cli.storage.hashing import sha256_of_file
 from clipcap_cli.storage.home import Home
 
 _PREPARATION = "preparation."
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _NAMED_AT_MOST = 10  # tensors in a message
 
 
@@ -88,12 +89,13 @@ def save_bundle(captioner: Captioner, folder: Path, *, self_contained: bool = Fa
         (part / "README.md").write_text(model_card(manifest), encoding="utf-8")
 
 
-def load_bundle(folder: Path, *, home: Home | None = None, device: str = "auto") -> Captioner:
+def load_bundle(folder: Path, *, home: Home | None = None, device: str = "auto", precision: str = "fp32") -> Captioner:
     """The captioner in `folder`, frozen, in eval mode.
 
     Args:
         home: where the encoder and a language model that is not inside are looked for.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        precision: of the language model's matrix products: "fp32"; "bf16", which now and then chooses another word; or "auto", bf16 where the hardware has it.
 
     Raises:
         InputError: no bundle is there, it is of a newer format, its tensors do not fit, or the stock language model is another than it was.
@@ -104,12 +106,14 @@ def load_bundle(folder: Path, *, home: Home | None = None, device: str = "auto")
     manifest = read_manifest(folder)
     _check_files(folder, manifest)
     preparation, mapper = _load_mapper(folder, manifest)
+    language_model = _load_language_model(folder, manifest, home).to(where)
+    language_model.step_in(_DTYPES[choose_precision(precision, where)[0]])
     return Captioner(
         encoder_spec=manifest.encoder.spec,
         encoder_fingerprint=manifest.encoder.fingerprint,
         preparation=preparation.to(where),
         mapper=mapper.to(where),
-        language_model=_load_language_model(folder, manifest, home).to(where),
+        language_model=language_model,
         decode=manifest.decode,
         info=manifest.info,
         home=home,

@@ -41,7 +41,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             states, output = hidden.to(product_dtype), weight.to(product_dtype)
             need_hidden, need_weight = ctx.needs_input_grad[:2]
             grad_hidden = torch.empty_like(states) if need_hidden else None
-            grad_weight = torch.zeros_like(weight, dtype=torch.float32) if need_weight else None
+            grad_weight: Tensor | None = None
             total = torch.zeros((), dtype=torch.float32, device=hidden.device)
             rows = max(1, BLOCK_ELEMENTS // vocabulary)
             for start in range(0, len(targets), rows):
@@ -64,8 +64,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 grad = grad.mul_(counts).to(product_dtype)
                 if grad_hidden is not None:
                     torch.mm(grad, output, out=grad_hidden[start : start + rows])
-                if grad_weight is not None:
-                    grad_weight += grad.T @ block
+                if need_weight:
+                    part = grad.T @ block
+                    grad_weight = part.float() if grad_weight is None else grad_weight.add_(part)
         scale = 1 / (targets != IGNORED).sum()
         ctx.save_for_backward(
             None if grad_hidden is None else grad_hidden.mul_(scale).to(hidden.dtype),

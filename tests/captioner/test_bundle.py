@@ -184,3 +184,13 @@ def test_the_model_card_says_what_it_was_made_of(make_captioner: MakeCaptioner, 
     card = (tmp_path / "food" / "README.md").read_text()
     for fact in ("test:colours", "mlp, 4 vectors of width 16", str(gpt2_folder), "as it is published", "CC BY 4.0"):
         assert fact in card
+
+
+def test_a_captioner_is_loaded_in_the_precision_that_was_asked_for(make_captioner: Callable[..., Captioner], tmp_path: Path) -> None:
+    save_bundle(make_captioner(), tmp_path / "bundle")
+    prefix = torch.randn(3, 4, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        exact, rough = (load_bundle(tmp_path / "bundle", precision=precision).language_model.step(prefix, None)[0] for precision in ("fp32", "bf16"))
+    assert 1e-4 < (exact - rough).abs().max() < 0.1 * exact.abs().max()
+    with pytest.raises(InputError, match="there is no precision 'fp8'"):
+        load_bundle(tmp_path / "bundle", precision="fp8")
