@@ -59,7 +59,7 @@ def coco_like(captions: int) -> Samples:
     lengths[0] = LONGEST
     texts = pa.array([" ".join(map(str, random.integers(1, END, length))) for length in lengths])
     embeddings = random.normal(size=(captions, 512)).astype(np.float32)
-    return Samples(embeddings, np.arange(captions), texts, lengths, spelled, float(lengths.mean()), 0)
+    return Samples(embeddings, np.arange(captions), texts, lengths, True, spelled, float(lengths.mean()), 0)
 
 
 def spelled(texts: Sequence[str]) -> list[list[int]]:

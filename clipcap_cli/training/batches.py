@@ -66,6 +66,16 @@ def order_of(lengths: np.ndarray, batch_size: int, generator: np.random.Generato
     return [batches[number] for number in generator.permutation(len(batches))]
 
 
+def pooled_order(samples: Samples, batch_size: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
+    """As `order_of`, for captions whose lengths are not known: those of a pool are measured when its turn comes, and its batches shuffled among themselves."""
+    shuffled = generator.permutation(len(samples))
+    for first in range(0, len(shuffled), batch_size * _POOL_BATCHES):
+        members = shuffled[first : first + batch_size * _POOL_BATCHES]
+        lengths = np.array([len(ids) for ids in samples.tokens(members)])
+        for batch in order_of(lengths, batch_size, generator):
+            yield members[batch]
+
+
 def make_batch(samples: Samples, members: np.ndarray, prefix_length: int) -> Batch:
     """Gather the captions `members` into one batch."""
     ids = samples.tokens(members)

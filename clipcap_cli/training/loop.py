@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +16,7 @@ from torch import nn
 from clipcap_cli.captioner.captioner import Captioner
 from clipcap_cli.events import Advanced, Finished, Listener, Started
 from clipcap_cli.recipe import Recipe
-from clipcap_cli.training.batches import Batch, batches_of, batches_per_epoch, make_batch, order_of, shuffled_order
+from clipcap_cli.training.batches import Batch, batches_of, batches_per_epoch, make_batch, order_of, pooled_order, shuffled_order
 from clipcap_cli.training.objective import caption_loss
 from clipcap_cli.training.optimizer import make_optimizer, make_schedule
 from clipcap_cli.training.samples import Samples
@@ -178,11 +178,14 @@ def _groups_of_batches(samples: Samples, recipe: Recipe) -> Iterator[tuple[int, 
     for epoch in range(1, recipe.train.epochs + 1) if recipe.train.steps is None else itertools.count(1):
         generator = np.random.default_rng([recipe.seed, epoch])
         if recipe.train.objective == "original":
-            order = shuffled_order(len(samples), recipe.train.batch_size, generator)
-        else:
+            order: Iterable[np.ndarray] = shuffled_order(len(samples), recipe.train.batch_size, generator)
+        elif samples.measured:
             order = order_of(samples.lengths, recipe.train.batch_size, generator)
-        for start in range(0, len(order), accumulate):
-            yield epoch, order[start : start + accumulate]
+        else:
+            order = pooled_order(samples, recipe.train.batch_size, generator)
+        batches = iter(order)
+        while group := list(itertools.islice(batches, accumulate)):
+            yield epoch, group
 
 
 def _set_training(captioner: Captioner, language_model: bool, mapper: bool = True) -> None:

@@ -20,7 +20,7 @@ from clipcap_cli.datasets.dataset import Pairs
 Objective = Literal["standard", "original"]
 
 _AT_ONCE = 10_000  # captions tokenised in one go: bounds the lists of the tokenizer
-# Above this, captions are put into batches by their bytes: tokenising millions before the first step takes a minute. Padding grows from 2 to 4 % by it.
+# Tokenising millions of captions before the first step takes minutes; above this, they are measured when their turn comes (see `batches.pooled_order`).
 _MEASURED_AT_MOST = 500_000
 _PADDING = 0  # the token that the published code pads with
 _DEVIATIONS = 10  # of the lengths above their mean, where the published code cuts captions
@@ -42,7 +42,7 @@ class Samples:
         embeddings: one row a picture; `embeddings[rows]` is float32 [len(rows), embedding_size].
         rows: the picture of each caption, int64 [captions].
         captions: their texts; anything with `take(indices).to_pylist()`, as Arrow arrays have it.
-        lengths: of each caption in tokens or, where there are very many, in bytes; for putting captions of like length together. [captions]
+        lengths: of each caption in tokens or, where there are too many to be measured (`measured` is False), in bytes; [captions].
         tokens_of: token ids of texts as they are learned, with an end token or without, cut where they are too long.
         mean_tokens: of a caption.
         cut: captions that lose their end; where there are very many, of a part of them.
@@ -53,6 +53,7 @@ class Samples:
     rows: np.ndarray
     captions: Any
     lengths: np.ndarray
+    measured: bool
     tokens_of: Callable[[Sequence[str]], list[list[int]]]
     mean_tokens: float
     cut: int
@@ -92,6 +93,7 @@ def collect_samples(pairs: Pairs, embeddings: Embeddings, language_model: Langua
         rows=pairs.pictures,
         captions=pairs.captions,
         lengths=kept if len(measured) == len(pairs.captions) else pairs.bytes_of_captions(),
+        measured=len(measured) == len(pairs.captions),
         tokens_of=partial(_tokens, language_model, end, longest),
         mean_tokens=float(kept.mean()) if len(kept) else 0.0,
         cut=int((whole > kept).sum()),

@@ -1,4 +1,5 @@
 import dataclasses
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipcap_cli.training.batches import batches_of, batches_per_epoch, make_batch, order_of
+from clipcap_cli.training.batches import batches_of, batches_per_epoch, make_batch, order_of, pooled_order
 from clipcap_cli.training.cross_entropy import IGNORED
 from clipcap_cli.training.samples import Samples
 
@@ -23,6 +24,18 @@ def test_an_epoch_visits_every_caption_exactly_once(lengths, batch_size, seed):
 
     assert sorted(np.concatenate(order)) == list(range(len(lengths)))
     assert len(order) == batches_per_epoch(len(lengths), batch_size)
+
+
+@settings(max_examples=20, deadline=None)
+@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=60), batch_size=st.integers(1, 7), seed=st.integers(0, 99))
+def test_captions_that_were_not_measured_are_put_together_by_length_all_the_same(lengths, batch_size, seed):
+    samples = samples_of([[1] * length for length in lengths])
+    order = list(pooled_order(samples, batch_size, np.random.default_rng(seed)))
+
+    assert sorted(np.concatenate(order)) == list(range(len(lengths)))
+    assert len(order) == batches_per_epoch(len(lengths), batch_size)
+    ranges = sorted((min(lengths[m] for m in members), max(lengths[m] for m in members)) for members in order)
+    assert all(before[1] <= after[0] for before, after in pairwise(ranges))
 
 
 def test_the_order_depends_on_the_seed_alone():
@@ -66,3 +79,21 @@ def test_validation_reads_every_token_once(batch_size):
 
     assert sum(batch.count for batch in batches) == sum(map(len, captions))
     assert torch.cat([batch.embeddings for batch in batches]).unique().numel() == 23
+
+
+def test_very_many_captions_are_not_tokenised_before_the_first_step(monkeypatch):
+    monkeypatch.setattr("clipcap_cli.training.samples._MEASURED_AT_MOST", 5)
+    monkeypatch.setattr("clipcap_cli.training.samples._AT_ONCE", 2)
+    counted = []
+
+    class Counting(spelled.Reader):
+        def tokenize(self, texts):
+            counted.extend(texts)
+            return super().tokenize(texts)
+
+    samples = spelled.samples_of([[7] * (1 + n % 4) for n in range(40)], language_model=Counting(end_token=9), objective="standard")
+    assert len(counted) <= 4
+    assert not samples.measured
+    assert samples.tokens(np.array([3])) == [[7, 7, 7, 7, 9]]
+    assert samples.lengths[3] == len("7 7 7 7")
+    assert 1 < samples.mean_tokens < 6
