@@ -100,18 +100,20 @@ def embed_dataset(dataset: Dataset, encoder: ImageEncoder, *, batch_size: int = 
     """
     began = time.monotonic()
     store = open_store(dataset.home, encoder)
-    ids = np.unique(dataset.pairs().image_ids)
-    missing = _images_of(dataset, ids[store.places(ids) < 0])
+    ids = dataset.pairs().image_ids
+    places = store.places(ids)
+    missing = _images_of(dataset, ids[places < 0])
+    reused = len(np.unique(places[places >= 0]))
     problems = [_no_file(image, dataset.name) for image in missing if image.path is None]
     missing = [image for image in missing if image.path is not None]
-    new, fileless = 0, len(problems)
+    new = 0
     if missing:
         events(Started("embed", len(missing), "pictures"))
         try:
             new = _fill(store, missing, encoder, batch_size, workers, events, problems)
         finally:
             events(Finished("embed"))
-    return Embedded(store, new, len(ids) - len(missing) - fileless, tuple(problems), time.monotonic() - began)
+    return Embedded(store, new, reused, tuple(problems), time.monotonic() - began)
 
 
 def _images_of(dataset: Dataset, ids: np.ndarray) -> list[DatasetImage]:

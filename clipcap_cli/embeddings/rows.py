@@ -59,13 +59,17 @@ class StoredRows:
         """float32 [len(indices), embedding_size]; `indices` is an array or a slice."""
         places = self._places[indices]
         vectors = np.empty((len(places), self.embedding_size), np.float32)
+        for start in range(0, len(places), _TOUCHED_AT_MOST):
+            self._read(places[start : start + _TOUCHED_AT_MOST], vectors[start : start + _TOUCHED_AT_MOST])
+        return vectors
+
+    def _read(self, places: NDArray[np.int64], vectors: Vectors) -> None:
+        if self._touched + len(places) > _TOUCHED_AT_MOST:
+            for shard in self._shards.values():
+                shard.let_go()
+            self._touched = 0
+        self._touched += len(places)
         of = places // self._shard_rows
         for number in np.unique(of):
             chosen = np.flatnonzero(of == number)
             vectors[chosen] = self._shards[int(number)].vectors[places[chosen] % self._shard_rows]
-        self._touched += len(places)
-        if self._touched > _TOUCHED_AT_MOST:
-            for shard in self._shards.values():
-                shard.let_go()
-            self._touched = 0
-        return vectors

@@ -101,6 +101,14 @@ class EmbeddingStore:
                 where=str(self.folder),
                 hint="Type `clipcap embed NAME` for their dataset.",
             )
+        return self.at(places)
+
+    def at(self, places: NDArray[np.int64]) -> StoredRows:
+        """The embeddings at these places, none of which may be -1.
+
+        Raises:
+            StoreError: the store is damaged.
+        """
         shards = {int(number): self._shard(int(number)) for number in np.unique(places // self._shard_rows)}
         return StoredRows(shards, self._shard_rows, places, self.embedding_size)
 

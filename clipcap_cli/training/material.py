@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from clipcap_cli.captioner.language_models import LanguageModel
 from clipcap_cli.datasets.dataset import Dataset, Image, Pairs, open_dataset
 from clipcap_cli.embeddings.pipeline import embed_dataset
+from clipcap_cli.embeddings.rows import StoredRows
 from clipcap_cli.embeddings.store import EmbeddingStore
 from clipcap_cli.encoders.base import ImageEncoder
 from clipcap_cli.errors import InputError
@@ -78,19 +79,20 @@ def gather(recipe: Recipe, dataset: Dataset | None, encoder: ImageEncoder, langu
     if recipe.dataset.texts is not None:
         own = recipe.dataset.texts == _OWN_CAPTIONS
         texts = dataset.pairs(recipe.dataset.train).captions.to_pylist() if own and dataset else read_texts(recipe.dataset.texts)
-        pairs, train_store = pairs_of_texts(texts), embed_texts(texts, encoder, home, events)
+        pairs, rows = _with_rows(pairs_of_texts(texts), embed_texts(texts, encoder, home, events))
     else:
         assert dataset is not None
         assert store is not None
-        pairs, train_store = _with_embedding(dataset.pairs(recipe.dataset.train), store), store
+        pairs, rows = _with_rows(dataset.pairs(recipe.dataset.train), store)
     recipe = _settled(recipe, len(pairs.captions))
-    samples = _samples(pairs, train_store, language_model, recipe)
+    samples = collect_samples(pairs, rows, language_model, recipe.mapper.prefix_length, recipe.train.objective)
     _check(samples, recipe, dataset)
     val, shown = None, []
     if recipe.dataset.val and dataset and store:
-        val_pairs = _with_embedding(dataset.pairs(recipe.dataset.val), store)
-        val = _samples(val_pairs, store, language_model, recipe) if len(val_pairs.captions) else None
-        there = {image_id.decode() for image_id in val_pairs.image_ids}
+        pairs, rows = _with_rows(dataset.pairs(recipe.dataset.val), store)
+        if len(pairs.captions):
+            val = collect_samples(pairs, rows, language_model, recipe.mapper.prefix_length, recipe.train.objective)
+        there = {image_id.decode() for image_id in pairs.image_ids}
         shown = [image for image in dataset.images(recipe.dataset.val) if image.image_id in there]
     return Material(recipe, dataset, samples, val, shown, store)
 
@@ -103,12 +105,11 @@ def _embedded(dataset: Dataset, encoder: ImageEncoder, events: Listener) -> Embe
     return embedded.store
 
 
-def _with_embedding(pairs: Pairs, store: EmbeddingStore) -> Pairs:
-    return pairs.of(store.places(pairs.image_ids) >= 0)
-
-
-def _samples(pairs: Pairs, store: EmbeddingStore, language_model: LanguageModel, recipe: Recipe) -> Samples:
-    return collect_samples(pairs, store.rows(pairs.image_ids), language_model, recipe.mapper.prefix_length, recipe.train.objective)
+def _with_rows(pairs: Pairs, store: EmbeddingStore) -> tuple[Pairs, StoredRows]:
+    """The pairs that have an embedding, and where it lies."""
+    places = store.places(pairs.image_ids)
+    there = places >= 0
+    return (pairs, store.at(places)) if there.all() else (pairs.of(there), store.at(places[there]))
 
 
 def _settled(recipe: Recipe, captions: int) -> Recipe:
