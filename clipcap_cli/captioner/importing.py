@@ -140,13 +140,17 @@ def _check_known(checkpoint: Checkpoint, encoder: str | None, normalize: bool | 
         raise InputError(
             f"the checkpoint does not say {' or '.join(unsaid)}",
             where=str(path),
-            hint=f"For example: clipcap model import {path} --encoder {encoder or _fitting(checkpoint.embedding_size).split(',')[0]} --no-normalize",
+            hint=f"For example: clipcap model import {path} --encoder {encoder or (_specs(checkpoint.embedding_size) or ['SPEC'])[0]} --no-normalize",
         )
 
 
-def _fitting(embedding_size: int) -> str:
+def _specs(embedding_size: int) -> list[str]:
     """The encoders of OpenAI whose vectors have this size."""
-    return ", ".join(f"openai:{model.name}" for model in OPENAI_MODELS.values() if model.embedding_size == embedding_size) or "openai:FILE.pt or hf:FOLDER"
+    return [f"openai:{model.name}" for model in OPENAI_MODELS.values() if model.embedding_size == embedding_size]
+
+
+def _fitting(embedding_size: int) -> str:
+    return ", ".join(_specs(embedding_size)) or "openai:FILE.pt or hf:FOLDER"
 
 
 def _check_published(checkpoint: Checkpoint, published: Published, path: Path) -> None:

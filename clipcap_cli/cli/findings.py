@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import typer
@@ -53,13 +54,24 @@ def show_findings(findings: Sequence[Finding]) -> None:
         raise typer.Exit(failed[0].exit_code)
 
 
+def _texts(path: str) -> Finding:
+    if Path(path).expanduser().is_file():
+        return Finding("good", "texts", path)
+    return Finding("warn", "texts", f"there is no file {path!r}", "Name one with dataset.texts=FILE: a caption a line.")
+
+
 def check_recipe(recipe: Recipe, home: Home) -> list[Finding]:
     """Whether the dataset, the encoder and the language model that `recipe` names are here. Loads no torch, downloads nothing."""
     from clipcap_cli.storage.downloads import is_offline
 
     absent: Literal["warn", "fail"] = "fail" if is_offline() else "warn"
     findings = [Finding("good", "recipe", f"{recipe.name}: every key is known and in range")]
-    if recipe.dataset.name is None:
+    texts = recipe.dataset.texts
+    if texts is not None and texts != "captions":
+        findings.append(_texts(texts))
+    if recipe.dataset.name is None and texts is not None and recipe.dataset.val is None:
+        pass  # texts are all that is learned from
+    elif recipe.dataset.name is None:
         findings.append(Finding("warn", "dataset", "the recipe names none", "Add dataset.name=NAME when you train."))
     else:
         findings.append(found("dataset", lambda: _dataset(recipe, home), missing="warn"))
