@@ -28,6 +28,7 @@ from clipcap_cli.storage.home import Home, open_home
 from clipcap_cli.storage.locks import hold
 from clipcap_cli.storage.names import unknown
 
+_ID_LENGTH = 32
 _LISTING = "clipcap dataset list"
 
 
@@ -141,8 +142,15 @@ class Dataset:
             StoreError: files of the version are missing or damaged.
         """
         images, captions = self._tables(["image_id", "split"], split)
-        ids = images["image_id"].to_numpy(zero_copy_only=False).astype("S32")
-        return Pairs(ids, captions["caption"].combine_chunks(), captions["row"].to_numpy().astype(np.int64))
+        return Pairs(_as_bytes(images["image_id"]), captions["caption"].combine_chunks(), captions["row"].to_numpy().astype(np.int64))
+
+    def image_ids(self) -> np.ndarray:
+        """The ids of all pictures, bytes of 32 hex digits [pictures], in the order of their names.
+
+        Raises:
+            StoreError: a file of the version is missing or damaged.
+        """
+        return _as_bytes(read_table(self.folder / IMAGES_FILE, ["image_id"])["image_id"])
 
     def _tables(self, columns: list[str], split: str | None) -> tuple[Any, Any]:
         """Pictures with these columns and, as `row` and `caption`, their captions; `row` counts within the pictures that are returned."""
@@ -175,6 +183,17 @@ class Dataset:
             StoreError: the list is missing or damaged.
         """
         return read_problems(self.folder / PROBLEMS_FILE)
+
+
+def _as_bytes(column: Any) -> np.ndarray:
+    """An Arrow column of ids as an array; ids as they always are lie end to end, and become no Python objects."""
+    import pyarrow.compute as pc
+
+    array = column.combine_chunks()
+    if len(array) and array.offset == 0 and pc.all(pc.equal(pc.binary_length(array), _ID_LENGTH)).as_py():
+        return np.frombuffer(array.buffers()[2], f"S{_ID_LENGTH}", len(array))
+    found: np.ndarray = array.to_numpy(zero_copy_only=False).astype(f"S{_ID_LENGTH}")
+    return found
 
 
 def open_dataset(name: str, *, home: Home | None = None, version: int | None = None) -> Dataset:

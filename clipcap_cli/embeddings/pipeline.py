@@ -100,7 +100,7 @@ def embed_dataset(dataset: Dataset, encoder: ImageEncoder, *, batch_size: int = 
     """
     began = time.monotonic()
     store = open_store(dataset.home, encoder)
-    ids = dataset.pairs().image_ids
+    ids = dataset.image_ids()
     places = store.places(ids)
     missing = _images_of(dataset, ids[places < 0])
     reused = len(np.unique(places[places >= 0]))

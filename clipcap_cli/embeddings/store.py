@@ -196,12 +196,12 @@ class EmbeddingStore:
         path = self._shard_file(number)
         try:
             shard = Shard(path, self.embedding_size)
-        except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
-            raise self._damaged(path, getattr(error, "strerror", None) or "it is empty") from error
+        except OSError as error:
+            raise self._damaged(path, error.strerror or str(error)) from error
         with self._reading() as index:
             last = index.execute("SELECT max(row) FROM vectors WHERE row < ?", ((number + 1) * self._shard_rows,)).fetchone()[0] if index else -1
-        if len(shard.vectors) <= last - number * self._shard_rows:
-            raise self._damaged(path, f"it holds {len(shard.vectors):,} vectors, fewer than the index names")
+        if shard.rows <= last - number * self._shard_rows:
+            raise self._damaged(path, f"it holds {shard.rows:,} vectors, fewer than the index names")
         return shard
 
     @contextmanager

@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import torch
 
 from clipcap_cli.captioner.adapters import add_adapters
@@ -31,7 +30,7 @@ from clipcap_cli.training.loop import Hooks, Outcome, Validated, planned_steps, 
 from clipcap_cli.training.material import Material, gather, open_material
 from clipcap_cli.training.runs import Run, RunInfo, run_lock
 
-_FITTED_ON = 100_000  # pictures at most, evenly taken: mean and deviation are known well enough by then
+_FITTED_ON = 20_000  # pictures at most, evenly taken: mean and deviation are known well enough by then
 _SAMPLE_PICTURES = 3  # captioned at each validation, so that one sees it learn
 
 
@@ -181,7 +180,7 @@ def _plan(material: Material, captioner: Captioner, steps: int) -> list[str]:
         return f"{sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad or not trained) / 1e6:.1f}M"
 
     adapters = f"frozen, with adapters of {size(captioner.language_model, trained=True)} weights"
-    of = "" if recipe.dataset.texts else f" of {len(np.unique(samples.rows)):,} pictures"
+    of = "" if recipe.dataset.texts else f" of {len(samples.embeddings):,} pictures"
     preset = f" (preset {recipe.mapper.preset})" if recipe.mapper.preset else ""
     lines = [
         f"dataset {material.source}: {len(samples):,} captions{of}, {samples.mean_tokens:.1f} tokens each; "

@@ -27,12 +27,12 @@ class Pictures:
     def images(self, split=None):
         return [SimpleNamespace(image_id=image_id_of(path.read_bytes()), path=path, name=path.name) for path in self.paths]
 
-    def pairs(self, split=None):
-        return pairs_of(self.images())
+    def image_ids(self):
+        return ids_of(self.images())
 
 
-def pairs_of(images):
-    return SimpleNamespace(image_ids=np.array([image.image_id for image in images], "S32"))
+def ids_of(images):
+    return np.array([image.image_id for image in images], "S32")
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def dataset(home, files):
     """The pictures as they were when they were added."""
     pictures = Pictures(home, tuple(files))
     images = pictures.images()
-    return SimpleNamespace(home=home, images=lambda: images, pairs=lambda: pairs_of(images))
+    return SimpleNamespace(home=home, images=lambda: images, image_ids=lambda: ids_of(images))
 
 
 def expected_of(jpegs, encoder):
