@@ -35,7 +35,7 @@ class Shard:
         start = 0
         for end in ends:
             self._file.seek(int(places[start]) * self._size * _DTYPE.itemsize)
-            self._file.readinto(memoryview(vectors[start:end]).cast("B"))
+            self._file.readinto(vectors[start:end].data.cast("B"))
             start = end
         return vectors
 
