@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from shapes import table
 
-from clipcap_cli.captioner.language_models import load_language_model
+from clipcap_cli.captioner.lm_loading import load_language_model
 from clipcap_cli.training.batches import order_of, pooled_order
 from clipcap_cli.training.samples import Samples, published_limit
 

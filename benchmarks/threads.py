@@ -24,7 +24,7 @@ def steps_per_second(steps: int) -> float:
     import numpy as np
     import torch
 
-    from clipcap_cli.captioner.language_models import load_language_model
+    from clipcap_cli.captioner.lm_loading import load_language_model
     from clipcap_cli.captioner.mappers import Preparation, build_mapper
     from clipcap_cli.encoders.precision import choose_precision
     from clipcap_cli.training.batches import make_batch

@@ -102,9 +102,9 @@ def merge_adapters(language_model: LanguageModel, folder: Path) -> None:
     language_model.tuned = True
 
 
-def merged_copy(model: Any) -> Any:
-    """A copy of a model of transformers with its adapters added to the weights."""
-    return _merged(copy.deepcopy(model))
+def save_merged(language_model: LanguageModel, folder: Path) -> None:
+    """Write a language model into `folder` with its adapters added to its weights; in memory it stays as it is."""
+    language_model.save(folder, _merged(copy.deepcopy(language_model.model)))
 
 
 def _inject(language_model: LanguageModel, config: Any) -> None:

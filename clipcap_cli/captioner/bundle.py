@@ -15,10 +15,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from clipcap_cli._version import __version__
-from clipcap_cli.captioner.adapters import merge_adapters, save_adapters
+from clipcap_cli.captioner.adapters import merge_adapters, save_adapters, save_merged
 from clipcap_cli.captioner.captioner import Captioner
-from clipcap_cli.captioner.language_models import LanguageModel, load_from_folder, load_language_model
+from clipcap_cli.captioner.language_models import LanguageModel
 from clipcap_cli.captioner.lm_folders import copy_folder
+from clipcap_cli.captioner.lm_loading import load_from_folder, load_language_model
 from clipcap_cli.captioner.manifest import (
     ADAPTER,
     FORMAT,
@@ -60,7 +61,9 @@ def save_bundle(captioner: Captioner, folder: Path, *, self_contained: bool = Fa
     with new_folder(folder, replace=True) as part:
         tensors = {**captioner.mapper.state_dict(), **{_PREPARATION + key: value for key, value in captioner.preparation.state_dict().items()}}
         save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, part / MAPPER)
-        if language_model.tuned:
+        if language_model.tuned and language_model.adapters is not None:
+            save_merged(language_model, part / LANGUAGE_MODEL)
+        elif language_model.tuned:
             language_model.save(part / LANGUAGE_MODEL)
         elif inside:
             copy_folder(language_model.folder, part / LANGUAGE_MODEL)

@@ -11,8 +11,9 @@ import torch
 
 from clipcap_cli.captioner.bundle import save_bundle
 from clipcap_cli.captioner.captioner import Captioner
-from clipcap_cli.captioner.language_models import LanguageModel, load_from_folder, load_language_model
+from clipcap_cli.captioner.language_models import LanguageModel
 from clipcap_cli.captioner.lm_folders import find_folder, weight_files
+from clipcap_cli.captioner.lm_loading import load_from_folder, load_language_model
 from clipcap_cli.captioner.mappers import Preparation
 from clipcap_cli.captioner.original import OUTPUT, TOKEN_VECTORS, Checkpoint, mismatch, read_checkpoint
 from clipcap_cli.captioner.published import Published, fetch_published, known

@@ -6,8 +6,6 @@ loaded. Weights come from safetensors files only, and no code that lies beside t
 
 from __future__ import annotations
 
-import math
-import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -18,19 +16,11 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from clipcap_cli.captioner.lm_folders import find_folder, hash_of_weights
+from clipcap_cli.captioner.lm_folders import hash_of_weights
 from clipcap_cli.captioner.packing import packed
 from clipcap_cli.errors import InputError
-from clipcap_cli.events import Listener, silent
-from clipcap_cli.storage.home import Home
 
-# transformers computes gelu_new step by step; torch has the same curve in one kernel (differences below 1e-6).
-_FUSED = {"gelu_new": "gelu_pytorch_tanh"}
-_ACTIVATIONS = ("activation_function", "hidden_act", "activation")
-_DROPOUT = re.compile(r"(pdrop|dropout(_p|_prob|_rate)?)$")
-_SAMPLE = "a dog"  # what every tokenizer can write
-_PROBE_LENGTH = 3  # tokens: the fewest that show that a place does not see the ones after it
-_PROBE_TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}  # of the largest number compared
+SAMPLE = "a dog"  # what every tokenizer can write
 
 
 class LanguageModel(nn.Module):
@@ -57,7 +47,7 @@ class LanguageModel(nn.Module):
         self.width: int = model.get_input_embeddings().embedding_dim
         self.vocabulary: int = model.get_output_embeddings().weight.shape[0]
         self.max_positions: int | None = getattr(config, "max_position_embeddings", None)
-        self.end_token = _end_token(tokenizer, config, folder)
+        self.end_token = end_token_of(tokenizer, config, folder)
         self.tuned = False
         self.adapters: Any | None = None
         self._step_dtype = torch.float32
@@ -87,7 +77,7 @@ class LanguageModel(nn.Module):
     @cached_property
     def pieces(self) -> list[str]:
         """The text that each token adds to a text, [vocabulary]; "" for special tokens, and U+FFFD for parts of a letter."""
-        [before] = self.tokenize([_SAMPLE])
+        [before] = self.tokenize([SAMPLE])
         start = len(self.detokenize(before))
         texts = self.tokenizer.batch_decode(
             [[*before, token] for token in range(self.vocabulary)], skip_special_tokens=True, clean_up_tokenization_spaces=False
@@ -159,15 +149,14 @@ class LanguageModel(nn.Module):
         cache.reorder_cache(index)
         return cache
 
-    def save(self, folder: Path) -> None:
-        """Write configuration, weights (safetensors, in the precision they have; adapters are added to them) and tokenizer into `folder`."""
-        model = self.model
-        if self.adapters is not None:
-            from clipcap_cli.captioner.adapters import merged_copy
+    def save(self, folder: Path, model: Any | None = None) -> None:
+        """Write configuration, weights (safetensors, in the precision they have) and tokenizer into `folder`.
 
-            model = merged_copy(model)
+        Args:
+            model: a model of transformers to write in the place of its own.
+        """
         with quietly():
-            model.save_pretrained(folder)
+            (self.model if model is None else model).save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
 
     def _model_for_steps(self, device: torch.device) -> tuple[Any, Any]:
@@ -197,142 +186,18 @@ class LanguageModel(nn.Module):
         return super().load_state_dict(state_dict, strict, assign)
 
 
-def load_language_model(
-    name: str, *, home: Home | None = None, dropout: float = 0.0, dtype: torch.dtype = torch.float32, events: Listener = silent
-) -> LanguageModel:
-    """The language model that `name` means, on the CPU, frozen, in eval mode.
-
-    Args:
-        name: "builtin:nano", a folder, or a hub id ("gpt2").
-        home: its `weights/NAME` is looked at before the hub is.
-        dropout: probability of every dropout inside, when it is put into training mode.
-        dtype: of the weights in memory, whatever the files have.
+def end_token_of(tokenizer: Any, config: Any, folder: Path) -> int:
+    """The id that ends a text.
 
     Raises:
-        InputError: there is no such model, its files are damaged or incomplete, or it is no causal language model.
-        MissingError: it would have to be downloaded and that cannot be done now.
+        InputError: there is none.
     """
-    folder = find_folder(name, home=home, events=events)
-    if folder == Path(name).expanduser():
-        name = str(folder.absolute())  # so that it is found again from anywhere
-    return load_from_folder(folder, name=name, dropout=dropout, dtype=dtype)
-
-
-def load_from_folder(
-    folder: Path, *, name: str, dropout: float = 0.0, dtype: torch.dtype = torch.float32, weights: Mapping[str, Tensor] | None = None
-) -> LanguageModel:
-    """`load_language_model` for files that are there.
-
-    Args:
-        weights: tensors to take in the place of those in the folder, by their names in transformers; the folder needs none then.
-    """
-    from transformers import AutoConfig, AutoTokenizer
-
-    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    with quietly():
-        try:
-            config = AutoConfig.from_pretrained(folder, **local)
-            _adjust(config, dropout)
-            model = _model_of(folder, config, dtype, weights, local)
-        except InputError:
-            raise
-        except Exception as error:  # whatever a damaged or foreign folder makes transformers raise
-            raise _unreadable(folder, "this language model cannot be loaded", error) from error
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, **local)
-        except Exception as error:
-            raise _unreadable(folder, "the tokenizer of this language model cannot be loaded", error) from error
-        language_model = LanguageModel(model, tokenizer, name=name, folder=folder).eval()
-        language_model.tuned = weights is not None
-        nn.Module.requires_grad_(language_model, False)
-        _check_tokenizer(language_model)
-        _probe(language_model)
-    return language_model
-
-
-def _model_of(folder: Path, config: Any, dtype: torch.dtype, weights: Mapping[str, Tensor] | None, local: dict[str, Any]) -> Any:
-    from transformers import AutoModelForCausalLM
-
-    # Eager is the faster one for sequences as short as captions on a CPU (1.5 to 2 times, training included).
-    attention = "sdpa" if torch.cuda.is_available() else "eager"
-    if weights is None:
-        model, loading = AutoModelForCausalLM.from_pretrained(
-            folder, config=config, dtype=dtype, use_safetensors=True, attn_implementation=attention, output_loading_info=True, **local
-        )
-        missing = sorted(loading["missing_keys"])
-    else:
-        model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
-        tied = set(getattr(model, "all_tied_weights_keys", None) or getattr(model, "_tied_weights_keys", None) or ())
-        missing = [key for key in model.load_state_dict(weights, strict=False).missing_keys if key not in tied]
-    if missing:
-        raise InputError(
-            f"the weights of this language model are not complete: {len(missing)} tensors are missing, the first is {missing[0]!r}",
-            where=str(folder),
-            hint="Copy or download the folder again.",
-        )
-    return model
-
-
-def _adjust(config: Any, dropout: float) -> None:
-    for key, value in config.to_dict().items():
-        if _DROPOUT.search(key) and isinstance(value, int | float) and not isinstance(value, bool):
-            setattr(config, key, dropout)
-        elif key in _ACTIVATIONS and value in _FUSED:
-            setattr(config, key, _FUSED[value])
-
-
-def _end_token(tokenizer: Any, config: Any, folder: Path) -> int:
     for found in (tokenizer.eos_token_id, config.eos_token_id):
         first = found[0] if isinstance(found, list) and found else found
         if isinstance(first, int):
             return first
     raise InputError(
         "this language model has no end token, so its captions would never end", where=str(folder), hint='Set "eos_token" in its tokenizer_config.json.'
-    )
-
-
-def _check_tokenizer(language_model: LanguageModel) -> None:
-    """Without its files, transformers makes an empty tokenizer and says nothing."""
-    [ids] = language_model.tokenize([_SAMPLE])
-    text = language_model.detokenize(ids).strip()
-    greatest = max([language_model.end_token, language_model.tokenizer.vocab_size - 1, *ids])
-    if not text or greatest >= language_model.vocabulary:
-        problem = f"it has the token {greatest}, and the model {language_model.vocabulary} tokens" if text else "its files are missing"
-        raise InputError(
-            f"the tokenizer of this language model does not fit: {problem}", where=str(language_model.folder), hint="Put the model's own tokenizer there."
-        )
-
-
-@torch.no_grad()
-def _probe(language_model: LanguageModel) -> None:
-    """Try on a few tokens that hidden states and logits are those of the model itself, that places do not see later ones, and that the cache works."""
-    folder = language_model.folder
-    tokens = torch.arange(_PROBE_LENGTH).unsqueeze(0) % language_model.vocabulary
-    try:
-        vectors = language_model.embed(tokens)
-        whole = language_model.model(inputs_embeds=vectors, use_cache=False).logits.float()
-        ours = language_model.logits(language_model.hidden(vectors)).float()
-        first, cache = language_model.step(vectors[:, :1], None)
-        last, _ = language_model.step(vectors[:, 1:], language_model.reorder(cache, torch.tensor([0])))
-    except Exception as error:
-        raise _unreadable(folder, "this model cannot be used as a causal language model", error) from error
-    tolerance = _PROBE_TOLERANCE[vectors.dtype] * max(1.0, whole.abs().max().item())
-    for what, found, expected in (
-        ("its logits are made in an unknown way", ours, whole),
-        ("it is not causal", first, whole[:, 0]),
-        ("it does not go on from a cache", last, whole[:, -1]),
-    ):
-        distance = (found - expected).abs().max().item()
-        if math.isnan(distance) or distance > tolerance:
-            raise InputError(f"this model cannot be used as a language model: {what}", where=str(folder), hint="Choose another, such as gpt2 or builtin:nano.")
-
-
-def _unreadable(folder: Path, message: str, error: Exception) -> InputError:
-    lines = str(error).strip().splitlines()
-    return InputError(
-        f"{message}: {lines[0] if lines else type(error).__name__}",
-        where=str(folder),
-        hint="It must be a causal language model of transformers with safetensors weights.",
     )
 
 

@@ -13,7 +13,8 @@ import torch
 from clipcap_cli.captioner.adapters import add_adapters
 from clipcap_cli.captioner.bundle import load_bundle, save_bundle
 from clipcap_cli.captioner.captioner import Captioner
-from clipcap_cli.captioner.language_models import LanguageModel, load_language_model
+from clipcap_cli.captioner.language_models import LanguageModel
+from clipcap_cli.captioner.lm_loading import load_language_model
 from clipcap_cli.captioner.mappers import Preparation, build_mapper
 from clipcap_cli.captioner.models import find_captioner
 from clipcap_cli.encoders.base import ImageEncoder

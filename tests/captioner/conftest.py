@@ -15,7 +15,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 from transformers.utils import logging
 
 from clipcap_cli.captioner.captioner import Captioner
-from clipcap_cli.captioner.language_models import load_language_model
+from clipcap_cli.captioner.lm_loading import load_language_model
 from clipcap_cli.captioner.mappers import Preparation, build_mapper
 from clipcap_cli.recipe.schema import Decode
 from clipcap_cli.storage.home import Home

@@ -15,7 +15,8 @@ from transformers import AutoModelForCausalLM
 from clipcap_cli.captioner.adapters import add_adapters, merge_adapters, save_adapters
 from clipcap_cli.captioner.bundle import load_bundle, save_bundle
 from clipcap_cli.captioner.captioner import Captioner
-from clipcap_cli.captioner.language_models import LanguageModel, load_language_model
+from clipcap_cli.captioner.language_models import LanguageModel
+from clipcap_cli.captioner.lm_loading import load_language_model
 from clipcap_cli.captioner.manifest import read_manifest
 from clipcap_cli.errors import InputError, MissingError
 

@@ -23,7 +23,7 @@ from clipcap_cli.captioner.decoding.required import Phrase, Required, required_s
 from clipcap_cli.captioner.decoding.rules import Rules, has_word
 from clipcap_cli.captioner.decoding.sampling import sample
 from clipcap_cli.captioner.decoding.settings import change_decoding
-from clipcap_cli.captioner.language_models import load_language_model
+from clipcap_cli.captioner.lm_loading import load_language_model
 from clipcap_cli.errors import InputError
 from clipcap_cli.recipe.schema import Decode
 

@@ -13,8 +13,8 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 from clipcap_cli.captioner.decoding import stop_token
-from clipcap_cli.captioner.language_models import load_language_model
 from clipcap_cli.captioner.lm_folders import find_folder
+from clipcap_cli.captioner.lm_loading import load_language_model
 from clipcap_cli.errors import InputError, MissingError
 from clipcap_cli.events import Note
 from clipcap_cli.storage.home import Home

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, MistralConfig, MistralForCausalLM
 
-from clipcap_cli.captioner.language_models import LanguageModel, load_language_model
+from clipcap_cli.captioner.language_models import LanguageModel
+from clipcap_cli.captioner.lm_loading import load_language_model
 from clipcap_cli.captioner.packing import packed
 
 MakeLM = Callable[..., Path]

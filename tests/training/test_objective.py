@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from clipcap_cli.captioner.language_models import load_language_model
+from clipcap_cli.captioner.lm_loading import load_language_model
 from clipcap_cli.captioner.mappers import Preparation, build_mapper
 from clipcap_cli.datasets.dataset import Pairs
 from clipcap_cli.training.batches import make_batch
