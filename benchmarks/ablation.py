@@ -28,7 +28,7 @@ from clipcap_cli.storage.home import open_home
 ENCODER = "efficientnet-lite0"
 CHOICES: dict[str, dict[str, Any]] = {
     "recipe": {},
-    "objective-original": {"train.objective": "original", "train.warmup": 0.06, "train.label_smoothing": 0.0, "decode.stop": "."},
+    "objective-original": {"train.objective": "original", "train.warmup": 0.06, "train.label_smoothing": 0.0, "decode.stop": " ."},
     "not-normalised": {"encoder.normalize": False},
     "not-standardised": {"encoder.standardize": False, "encoder.noise": 0.0},
     "noise-0": {"encoder.noise": 0.0},

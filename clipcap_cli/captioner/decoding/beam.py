@@ -24,6 +24,11 @@ class _Beams:
     sums: Tensor  # of log-probabilities
     lengths: Tensor  # tokens up to the stop token
     stopped: Tensor
+    rows: Tensor  # of the cache; of stopped beams without meaning
+
+    def of(self, pictures: Tensor) -> _Beams:
+        """The beams of some pictures, given as a mask."""
+        return _Beams(self.tokens[pictures], self.sums[pictures], self.lengths[pictures], self.stopped[pictures], self.rows[pictures])
 
 
 @torch.no_grad()  # not inference_mode: what a model caches inside must stay usable in training
@@ -50,56 +55,57 @@ def beam_search(language_model: Steps, prefix: Tensor, ask: Ask, *, beams: int) 
         sums=torch.zeros(len(prefix), 1, device=prefix.device),
         lengths=torch.zeros(len(prefix), 1, dtype=torch.long, device=prefix.device),
         stopped=torch.zeros(len(prefix), 1, dtype=torch.bool, device=prefix.device),
+        rows=pictures[:, None],
     )
     logits, cache = language_model.step(prefix, None)
     for made in range(1, ask.max_tokens + 1):
-        width = state.sums.shape[1]
-        state, source = _advance(state, logits, beams, ask)
+        state = _advance(state, logits, beams, ask)
         finished = state.stopped.all(dim=1) if made < ask.max_tokens else torch.ones_like(pictures, dtype=torch.bool)
         if finished.any():
             for row in finished.nonzero()[:, 0].tolist():
                 found[int(pictures[row])] = _hypotheses(state, row, ask)
             if finished.all():
                 break
-        going = (~finished).nonzero()[:, 0]
-        rows = (going[:, None] * width + source[going]).flatten()  # of the cache, for every beam that goes on
-        pictures, state = pictures[going], _Beams(state.tokens[going], state.sums[going], state.lengths[going], state.stopped[going])
+            pictures, state = pictures[~finished], state.of(~finished)
+        going = ~state.stopped  # a stopped beam needs no more logits
+        rows = state.rows[going]
         if not _unchanged(rows, len(logits)):
             cache = language_model.reorder(cache, rows)
-        logits, cache = language_model.step(language_model.embed(state.tokens[:, :, -1].flatten()[:, None]), cache)
+        state.rows[going] = torch.arange(len(rows), device=rows.device)
+        logits, cache = language_model.step(language_model.embed(state.tokens[:, :, -1][going][:, None]), cache)
     return found
 
 
-def _advance(state: _Beams, logits: Tensor, beams: int, ask: Ask) -> tuple[_Beams, Tensor]:
-    """The next beams, and of each the beam that it continues [pictures, width]."""
+def _advance(state: _Beams, logits: Tensor, beams: int, ask: Ask) -> _Beams:
+    """The next beams; `logits` [beams that go on, vocabulary] are in the order of the beams."""
     count, width = state.sums.shape
-    logits, log_sum = weigh(logits, state.tokens.flatten(0, 1), ask)
+    going = ~state.stopped
+    logits, log_sum = weigh(logits, state.tokens[going], ask)
     # The best continuations of all beams together are among the best of each.
     kept = min(beams, logits.shape[-1])
-    values, tokens = logits.topk(kept)
-    log_probs = (values - log_sum).view(count, width, kept)
-    tokens = tokens.view(count, width, kept)
+    values, likely = logits.topk(kept)
     # A stopped beam has one continuation, which changes nothing: token 0 at no cost, cut off in the end.
-    frozen = torch.full_like(log_probs[0, 0], NEVER)
-    frozen[0] = 0.0
-    log_probs = torch.where(state.stopped[:, :, None], frozen, log_probs)
-    tokens = torch.where(state.stopped[:, :, None], 0, tokens)
+    log_probs = torch.full((count, width, kept), NEVER, device=logits.device)
+    log_probs[:, :, 0] = 0.0
+    log_probs[going] = values - log_sum
+    tokens = torch.zeros((count, width, kept), dtype=torch.long, device=logits.device)
+    tokens[going] = likely
 
-    lengths = state.lengths + ~state.stopped
+    lengths = state.lengths + going
     sums = state.sums[:, :, None] + log_probs
     ranks = sums / lengths[:, :, None] ** ask.length_penalty
     chosen = ranks.flatten(1).topk(min(beams, width * kept)).indices
     source = chosen // kept
     token = tokens.flatten(1).gather(1, chosen)
     sums = sums.flatten(1).gather(1, chosen)
-    following = _Beams(
+    return _Beams(
         tokens=torch.cat([state.tokens.gather(1, source[:, :, None].expand(-1, -1, state.tokens.shape[2])), token[:, :, None]], dim=2),
         sums=sums,
         lengths=lengths.gather(1, source),
         # An impossible beam (there were not as many possible ones) holds nothing up.
         stopped=state.stopped.gather(1, source) | (token == ask.stop) | (sums == NEVER),
+        rows=state.rows.gather(1, source),
     )
-    return following, source
 
 
 def _hypotheses(state: _Beams, row: int, ask: Ask) -> list[Hypothesis]:
