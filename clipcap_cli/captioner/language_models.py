@@ -6,6 +6,7 @@ loaded. Weights come from safetensors files only, and no code that lies beside t
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -52,6 +53,8 @@ class LanguageModel(nn.Module):
         self.adapters: Any | None = None
         self._step_dtype = torch.float32
         self._stepper: tuple[Any, ...] = ()  # the model that `step` uses, made at its first use; in a tuple, since it is no part of the state
+        # Releases of transformers before 5.24 call it past_key_values.
+        self._cache_name = "cache" if "cache" in inspect.signature(model.base_model.forward).parameters else "past_key_values"
         # What some families do to their logits; whoever does anything else is found out by `_probe`.
         self._logit_factor = float(getattr(config, "logit_scale", None) or 1.0) / float(getattr(config, "logits_scaling", None) or 1.0)
         self._softcap: float | None = getattr(config, "final_logit_softcapping", None)
@@ -135,9 +138,9 @@ class LanguageModel(nn.Module):
             cache = new_cache(self.model.config)
         model, cast = self._model_for_steps(embeddings.device)
         with cast:
-            out = model.base_model(inputs_embeds=embeddings, past_key_values=cache, use_cache=True)
+            out = model.base_model(inputs_embeds=embeddings, use_cache=True, **{self._cache_name: cache})
         hidden = out.last_hidden_state.to(embeddings.dtype)
-        return self._finished(model.get_output_embeddings()(hidden[:, -1])).float(), hidden, out.past_key_values
+        return self._finished(model.get_output_embeddings()(hidden[:, -1])).float(), hidden, cache  # which has the new places in it now
 
     def step_in(self, dtype: torch.dtype) -> None:
         """Take the matrix products of `step` in float32, or in bfloat16: faster where the hardware has it, and now and then another word is chosen."""
