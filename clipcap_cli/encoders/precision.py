@@ -1,12 +1,13 @@
 """Where to compute, and with which numbers: decided once, with a reason that can be printed.
 
-bf16 is chosen only where the hardware multiplies bf16 matrices itself (AMX or AVX-512 BF16 on CPUs, Ampere and later on CUDA); elsewhere it is emulated
-and slower than fp32.
+bf16 is chosen only where the hardware multiplies bf16 matrices faster than fp32 ones (docs/performance.md): on CPUs with AMX, AMD's with AVX-512 BF16, and CUDA
+from Ampere on. Elsewhere it is emulated, or has instructions that are slower than those of fp32, as Intel's AVX-512 BF16 where a virtual machine hides AMX. The
+choice is by capability, not by a timing, so that a machine makes the same one each time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from clipcap_cli.errors import InputError, MissingError
@@ -59,10 +60,7 @@ def choose_precision(wanted: str, device: torch.device) -> tuple[Precision, str]
     if device.type == "cuda":
         return ("bf16", "this GPU has bf16") if _cuda_has_bf16(device) else ("fp32", "this GPU has no bf16 of its own")
     if device.type == "cpu":
-        for name, check in (("AMX", "_is_amx_tile_supported"), ("AVX-512 BF16", "_is_avx512_bf16_supported")):
-            if _cpu_has(check):
-                return "bf16", f"this CPU has {name}"
-        return "fp32", "this CPU has neither AMX nor AVX-512 BF16"
+        return _for_this_cpu()
     return "fp32", f"bf16 is not tried on {device.type}"
 
 
@@ -73,8 +71,25 @@ def _cuda_has_bf16(device: torch.device) -> bool:
     return major >= 8
 
 
+def _for_this_cpu() -> tuple[Precision, str]:
+    if _cpu_has("_is_amx_tile_supported"):
+        return "bf16", "this CPU has AMX"
+    if not _cpu_has("_is_avx512_bf16_supported"):
+        return "fp32", "this CPU has neither AMX nor AVX-512 BF16"
+    if _cpu_name().startswith("AMD"):
+        return "bf16", "this CPU has AVX-512 BF16"
+    return "fp32", "without AMX, this CPU is faster in fp32 than in bf16"
+
+
 def _cpu_has(check: str) -> bool:
     import torch
 
     supported: Callable[[], bool] | None = getattr(torch.cpu, check, None)  # private names: older and newer releases may lack them
     return supported is not None and bool(supported())
+
+
+def _cpu_name() -> str:
+    import torch
+
+    capabilities: Callable[[], Mapping[str, object]] | None = getattr(torch.cpu, "get_capabilities", None)  # not in older releases
+    return str(capabilities().get("cpu_name", "")) if capabilities is not None else ""

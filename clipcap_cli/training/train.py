@@ -29,6 +29,7 @@ from clipcap_cli.storage.names import free_name
 from clipcap_cli.training.interrupts import stop_requests
 from clipcap_cli.training.loop import Hooks, Outcome, Validated, planned_steps, run_loop
 from clipcap_cli.training.material import Material, gather, open_material
+from clipcap_cli.training.memory import keeping_freed_memory
 from clipcap_cli.training.runs import Run, RunInfo, run_lock
 
 _FITTED_ON = 20_000  # pictures at most, evenly taken: mean and deviation are known well enough by then
@@ -91,7 +92,7 @@ def train(
             events(Note(line))
         events(Note(f"{precision}: {reason}; {torch.get_num_threads()} threads" if where.type == "cpu" else f"{precision}: {reason}"))
         try:
-            with stop_requests() as should_stop:
+            with stop_requests() as should_stop, keeping_freed_memory():
                 hooks = Hooks(log=run.log, validated=_keeper(run, captioner, material, events), should_stop=should_stop)
                 outcome = run_loop(captioner, samples, material.val, recipe, precision=precision, hooks=hooks, events=events)
             save_bundle(captioner, run.path / "last")

@@ -7,25 +7,30 @@ from clipcap_cli.errors import InputError, MissingError
 CPU = torch.device("cpu")
 
 
-def has(monkeypatch, *features):
+def has(monkeypatch, *features, cpu_name="Intel Xeon"):
     for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
         monkeypatch.setattr(torch.cpu, name, lambda name=name: name in features, raising=False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": cpu_name}, raising=False)
 
 
 @pytest.mark.parametrize(
-    ("feature", "chosen"),
+    ("cpu_name", "features", "chosen"),
     [
-        ("_is_amx_tile_supported", ("bf16", "this CPU has AMX")),
-        ("_is_avx512_bf16_supported", ("bf16", "this CPU has AVX-512 BF16")),
-        (None, ("fp32", "this CPU has neither AMX nor AVX-512 BF16")),
+        ("Intel Xeon", ["_is_amx_tile_supported", "_is_avx512_bf16_supported"], ("bf16", "this CPU has AMX")),
+        ("AMD EPYC 9R14", ["_is_avx512_bf16_supported"], ("bf16", "this CPU has AVX-512 BF16")),
+        ("Intel Xeon", ["_is_avx512_bf16_supported"], ("fp32", "without AMX, this CPU is faster in fp32 than in bf16")),
+        ("AMD Ryzen 7 5800X", [], ("fp32", "this CPU has neither AMX nor AVX-512 BF16")),
     ],
 )
-def test_bf16_is_chosen_where_the_cpu_has_it(monkeypatch, feature, chosen):
-    has(monkeypatch, feature)
+def test_bf16_is_chosen_where_the_cpu_is_faster_with_it(monkeypatch, cpu_name, features, chosen):
+    has(monkeypatch, *features, cpu_name=cpu_name)
     assert choose_precision("auto", CPU) == chosen
 
 
 def test_a_torch_that_cannot_tell_gets_fp32(monkeypatch):
+    has(monkeypatch, "_is_avx512_bf16_supported", cpu_name="AMD EPYC 9R14")
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert choose_precision("auto", CPU)[0] == "fp32"
     for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
         monkeypatch.delattr(torch.cpu, name, raising=False)
     assert choose_precision("auto", CPU)[0] == "fp32"

@@ -1,0 +1,49 @@
+"""Memory that a training asks for again and again stays with the process while it trains.
+
+Every step makes and frees the same large tensors. glibc hands each of them back to the kernel and takes fresh pages for the next, which have to be mapped and
+zeroed first: a sixth of a step on the CPU (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# Parameters of mallopt and their defaults, from glibc's malloc.h and malloc.c.
+_M_TRIM_THRESHOLD, _DEFAULT_TRIM_THRESHOLD = -1, 128 * 1024
+_M_MMAP_MAX, _DEFAULT_MMAP_MAX = -4, 65536
+_NEVER = 2**31 - 1  # bytes free at the top before any go back to the kernel; the largest that mallopt's int can hold
+_CHOSEN_BY_USERS = ("MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
+
+
+@contextmanager
+def keeping_freed_memory() -> Iterator[bool]:
+    """Inside, glibc keeps what is freed; afterwards it is given back, and all is as glibc does it by default.
+
+    Whoever has set glibc's own variables for this, or uses another C library, is left alone.
+
+    Yields:
+        Whether it is so.
+    """
+    libc = _glibc()
+    if libc is None:
+        yield False
+        return
+    libc.mallopt(_M_MMAP_MAX, 0)
+    libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
+    try:
+        yield True
+    finally:
+        libc.mallopt(_M_MMAP_MAX, _DEFAULT_MMAP_MAX)
+        libc.mallopt(_M_TRIM_THRESHOLD, _DEFAULT_TRIM_THRESHOLD)
+        libc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in _CHOSEN_BY_USERS):
+        return None
+    libc = ctypes.CDLL(None)
+    return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None
