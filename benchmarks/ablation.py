@@ -2,9 +2,10 @@
 
     python benchmarks/ablation.py FLICKR8K --output ablation [--minutes 5] [--seeds 0 1] [--only noise-0 lora]
 
-FLICKR8K is the data set's folder. Every choice is `recipes/flickr8k.yaml` with one thing changed; how many steps it gets is worked out from the time its own
-take, so that all train about equally long, each with a whole schedule. Writes OUTPUT/CHOICE-SEED.jsonl, the captions of the validation pictures
-(beam 5), and prints minutes and steps. With pycocoevalcap and Java at hand, scores come beside them; the references are those of the data set.
+FLICKR8K is the data set's folder. Every choice is `recipes/flickr8k.yaml` with one thing changed. How many steps it gets is worked out once, by a short trial of each
+choice, and kept in OUTPUT/steps-MINUTES.json: all get the steps of equal minutes, each with a whole schedule, whatever else the machine does later. Writes
+OUTPUT/CHOICE-SEED.jsonl, the captions of the validation pictures (beam 5), and goes on where it was stopped. With pycocoevalcap and Java at hand, scores come
+beside them; the references are those of the data set.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import os
 import statistics
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from clipcap_cli.encoders.registry import load_encoder
 from clipcap_cli.storage.home import open_home
 
 ENCODER = "efficientnet-lite0"
+_TRIAL_MINUTES = 0.4
 CHOICES: dict[str, dict[str, Any]] = {
     "recipe": {},
     "objective-original": {"train.objective": "original", "train.warmup": 0.06, "train.label_smoothing": 0.0, "decode.stop": " ."},
@@ -45,8 +48,17 @@ def train(settings: dict[str, Any]) -> clipcap.Run:
 
 def steps_for(settings: dict[str, Any], minutes: float) -> int:
     """How many steps fit into the minutes, by a trial."""
-    run = train({**settings, "train.max_minutes": 0.4, "dataset.val": None, "name": "trial"})
+    run = train({**settings, "train.max_minutes": _TRIAL_MINUTES, "dataset.val": None, "name": "trial"})
     return round(minutes * run.info.steps / run.info.minutes)
+
+
+def planned_steps(choices: Sequence[str], minutes: float, folder: Path) -> dict[str, int]:
+    """The steps of each choice, those that were worked out before and those that were missing."""
+    path = folder / f"steps-{minutes:g}.json"
+    steps = json.loads(path.read_text()) if path.exists() else {}
+    missing = {choice: steps_for(CHOICES[choice], minutes) for choice in choices if choice not in steps}
+    path.write_text(json.dumps({**steps, **missing}, indent=2))
+    return {**steps, **missing}
 
 
 def main() -> None:
@@ -64,14 +76,12 @@ def main() -> None:
     images = dataset.images("val")
     store = open_store(open_home(), load_encoder(ENCODER))
     embeddings = store.gather([image.image_id for image in images])
-    steps: dict[str, int] = {}
+    steps = planned_steps(asked.only, asked.minutes, asked.output)
     for seed in asked.seeds:
         for choice in asked.only:
             path = asked.output / f"{choice}-{seed}.jsonl"
             if path.exists():
                 continue
-            if choice not in steps:
-                steps[choice] = steps_for(CHOICES[choice], asked.minutes)
             run = train({**CHOICES[choice], "seed": seed, "train.steps": steps[choice], "name": choice})
             captioner = load_bundle(run.path / "last")
             lines = [

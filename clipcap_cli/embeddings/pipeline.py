@@ -25,6 +25,7 @@ from clipcap_cli.datasets.pictures import open_picture, to_rgb
 from clipcap_cli.datasets.records import Problem
 from clipcap_cli.embeddings.store import EmbeddingStore, open_store
 from clipcap_cli.encoders.base import ImageEncoder, Pixels, Vectors
+from clipcap_cli.encoders.memory import keeping_freed_memory
 from clipcap_cli.errors import ClipcapError, InputError
 from clipcap_cli.events import Advanced, Finished, Listener, Started, silent
 from clipcap_cli.storage.hashing import image_id_of
@@ -130,7 +131,7 @@ def _fill(
     ready: dict[str, Vectors] = {}
     committed, since = 0, time.monotonic()
     paths, ids = [image.path for image in images if image.path is not None], [image.image_id for image in images]
-    with closing(encode_pictures(paths, encoder, batch_size=batch_size, workers=workers, expected_ids=ids)) as results:
+    with keeping_freed_memory(), closing(encode_pictures(paths, encoder, batch_size=batch_size, workers=workers, expected_ids=ids)) as results:
         try:
             for number, result in results:
                 if isinstance(result, ClipcapError):

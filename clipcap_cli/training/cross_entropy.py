@@ -43,6 +43,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             grad_hidden = torch.empty_like(states) if need_hidden else None
             grad_weight: Tensor | None = None
             total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+            scale = 1 / (targets != IGNORED).sum()
             rows = max(1, BLOCK_ELEMENTS // vocabulary)
             for start in range(0, len(targets), rows):
                 block, wanted = states[start : start + rows], targets[start : start + rows, None]
@@ -61,26 +62,25 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 if smoothing:
                     grad.sub_(smoothing / vocabulary)
                 grad.scatter_add_(1, wanted, torch.full_like(wanted, -(1 - smoothing), dtype=grad.dtype))
-                grad = grad.mul_(counts).to(product_dtype)
+                grad = grad.mul_(counts * scale).to(product_dtype)
                 if grad_hidden is not None:
                     torch.mm(grad, output, out=grad_hidden[start : start + rows])
                 if need_weight:
                     part = grad.T @ block
                     grad_weight = part.float() if grad_weight is None else grad_weight.add_(part)
-        scale = 1 / (targets != IGNORED).sum()
-        ctx.save_for_backward(
-            None if grad_hidden is None else grad_hidden.mul_(scale).to(hidden.dtype),
-            None if grad_weight is None else grad_weight.mul_(scale).to(weight.dtype),
-        )
+        # Not by save_for_backward: `backward` hands them on as they are, and whoever is the only one to hold a gradient may add to it in place.
+        ctx.grads = (None if grad_hidden is None else grad_hidden.to(hidden.dtype), None if grad_weight is None else grad_weight.to(weight.dtype))
         return total * scale
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        grad_hidden, grad_weight = ctx.saved_tensors
+        if ctx.grads is None:
+            raise RuntimeError("the gradient of a linear_cross_entropy was asked for twice")
+        (grad_hidden, grad_weight), ctx.grads = ctx.grads, None
         scale = grad_outputs[0]
         return (
-            None if grad_hidden is None else grad_hidden * scale.to(grad_hidden.dtype),
-            None if grad_weight is None else grad_weight * scale.to(grad_weight.dtype),
+            None if grad_hidden is None else grad_hidden.mul_(scale.to(grad_hidden.dtype)),
+            None if grad_weight is None else grad_weight.mul_(scale.to(grad_weight.dtype)),
             None,
             None,
         )

@@ -18,6 +18,7 @@ from clipcap_cli.captioner.lm_loading import load_language_model
 from clipcap_cli.captioner.mappers import Preparation, build_mapper
 from clipcap_cli.captioner.models import find_captioner
 from clipcap_cli.encoders.base import ImageEncoder
+from clipcap_cli.encoders.memory import keeping_freed_memory
 from clipcap_cli.encoders.precision import choose_device, choose_precision
 from clipcap_cli.encoders.registry import load_encoder
 from clipcap_cli.errors import InputError
@@ -29,7 +30,6 @@ from clipcap_cli.storage.names import free_name
 from clipcap_cli.training.interrupts import stop_requests
 from clipcap_cli.training.loop import Hooks, Outcome, Validated, planned_steps, run_loop
 from clipcap_cli.training.material import Material, gather, open_material
-from clipcap_cli.training.memory import keeping_freed_memory
 from clipcap_cli.training.runs import Run, RunInfo, run_lock
 
 _FITTED_ON = 20_000  # pictures at most, evenly taken: mean and deviation are known well enough by then

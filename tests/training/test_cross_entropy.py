@@ -51,3 +51,11 @@ def test_what_is_frozen_gets_no_gradient(frozen):
 
     assert (hidden.grad is None) == (frozen == "hidden")
     assert (weight.grad is None) == (frozen == "weight")
+
+
+def test_a_gradient_that_was_handed_on_cannot_be_asked_for_again():
+    hidden = torch.randn(5, 4, requires_grad=True)
+    loss = linear_cross_entropy(hidden, torch.randn(9, 4), torch.arange(5))
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="twice"):
+        loss.backward()

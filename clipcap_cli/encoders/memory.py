@@ -1,7 +1,7 @@
-"""Memory that a training asks for again and again stays with the process while it trains.
+"""Memory that long work asks for again and again stays with the process while it lasts.
 
-Every step makes and frees the same large tensors. glibc hands each of them back to the kernel and takes fresh pages for the next, which have to be mapped and
-zeroed first: a sixth of a step on the CPU (docs/performance.md).
+Every training step, and every batch of pictures, makes and frees the same large tensors. glibc hands each of them back to the kernel and takes fresh pages for
+the next, which have to be mapped and zeroed first: a sixth of a training step on the CPU, a third of the time of embedding (docs/performance.md).
 """
 
 from __future__ import annotations
