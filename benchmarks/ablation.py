@@ -2,8 +2,8 @@
 
     python benchmarks/ablation.py FLICKR8K --output ablation [--minutes 5] [--seeds 0 1] [--only noise-0 lora]
 
-FLICKR8K is the data set's folder. Every choice is `recipes/flickr8k.yaml` with one thing changed. How many steps it gets is worked out once, by a short trial of each
-choice, and kept in OUTPUT/steps-MINUTES.json: all get the steps of equal minutes, each with a whole schedule, whatever else the machine does later. Writes
+FLICKR8K is the data set's folder. Every choice is `recipes/flickr8k.yaml` with one thing changed. How many steps it gets is worked out once, by a short trial of
+each choice, and kept in OUTPUT/steps-MINUTES.json: all get the steps of equal minutes, each with a whole schedule, whatever else the machine does later. Writes
 OUTPUT/CHOICE-SEED.jsonl, the captions of the validation pictures (beam 5), and goes on where it was stopped. With pycocoevalcap and Java at hand, scores come
 beside them; the references are those of the data set.
 """
@@ -55,10 +55,15 @@ def steps_for(settings: dict[str, Any], minutes: float) -> int:
 def planned_steps(choices: Sequence[str], minutes: float, folder: Path) -> dict[str, int]:
     """The steps of each choice, those that were worked out before and those that were missing."""
     path = folder / f"steps-{minutes:g}.json"
-    steps = json.loads(path.read_text()) if path.exists() else {}
-    missing = {choice: steps_for(CHOICES[choice], minutes) for choice in choices if choice not in steps}
-    path.write_text(json.dumps({**steps, **missing}, indent=2))
-    return {**steps, **missing}
+
+    def known() -> dict[str, int]:
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    before = known()
+    missing = {choice: steps_for(CHOICES[choice], minutes) for choice in choices if choice not in before}
+    steps = {**known(), **missing}  # another process may have added its own meanwhile
+    path.write_text(json.dumps(steps, indent=2))
+    return steps
 
 
 def main() -> None:
