@@ -2,10 +2,10 @@
 
     python benchmarks/ablation.py FLICKR8K --output ablation [--minutes 5] [--seeds 0 1] [--only noise-0 lora]
 
-FLICKR8K is the data set's folder. Every choice is `recipes/flickr8k.yaml` with one thing changed. How many steps it gets is worked out once, by a short trial of
-each choice, and kept in OUTPUT/steps-MINUTES.json: all get the steps of equal minutes, each with a whole schedule, whatever else the machine does later. Writes
-OUTPUT/CHOICE-SEED.jsonl, the captions of the validation pictures (beam 5), and goes on where it was stopped. With pycocoevalcap and Java at hand, scores come
-beside them; the references are those of the data set.
+FLICKR8K is the data set's folder. Every choice is `recipes/flickr8k.yaml` with one thing changed. How many steps it gets is worked out once, by a short trial
+of each choice, and kept in OUTPUT/steps-MINUTES.json: all get the steps of equal minutes, each with a whole schedule, whatever else the machine does later.
+Writes OUTPUT/CHOICE-SEED.jsonl, the captions of the validation pictures (beam 5), and goes on where it was stopped. With pycocoevalcap and Java at hand,
+scores come beside them; the references are those of the data set.
 """
 
 from __future__ import annotations

@@ -121,8 +121,8 @@ class TransformerMapper(nn.Module):
         """Embeddings [n, embedding_size] to prefixes [n, prefix_length, lm_width]."""
         spread = self.linear(embeddings).view(-1, self.clip_length, self.lm_width)
         constants = self.prefix_const.expand(len(embeddings), -1, -1)
-        mapped: Tensor = self.transformer(torch.cat([spread, constants], dim=1))
-        return mapped[:, self.clip_length :]
+        mapped: Tensor = self.transformer(torch.cat([spread, constants], dim=1), self.prefix_length)
+        return mapped
 
 
 class _Layers(nn.Module):
@@ -130,10 +130,11 @@ class _Layers(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(_Layer(width, heads) for _ in range(layers))
 
-    def forward(self, states: Tensor) -> Tensor:  # [n, clip_length + prefix_length, width]
-        for layer in self.layers:
-            states = layer(states)
-        return states
+    def forward(self, states: Tensor, wanted: int) -> Tensor:  # [n, clip_length + prefix_length, width] -> [n, wanted, width], the last places
+        places = states.shape[1]
+        for number, layer in enumerate(self.layers, 1):
+            states = layer(states, wanted if number == len(self.layers) else places)  # nobody asks what the last layer makes of the others
+        return states[:, -wanted:]
 
 
 class _Layer(nn.Module):
@@ -144,8 +145,8 @@ class _Layer(nn.Module):
         self.norm2 = nn.LayerNorm(width)
         self.mlp = _FeedForward(width)
 
-    def forward(self, states: Tensor) -> Tensor:
-        states = states + self.attn(self.norm1(states))
+    def forward(self, states: Tensor, wanted: int) -> Tensor:
+        states = states[:, -wanted:] + self.attn(self.norm1(states), wanted)
         out: Tensor = states + self.mlp(self.norm2(states))
         return out
 
@@ -158,12 +159,13 @@ class _Attention(nn.Module):
         self.to_keys_values = nn.Linear(width, 2 * width, bias=False)  # the first half of what it gives is the keys
         self.project = nn.Linear(width, width)
 
-    def forward(self, states: Tensor) -> Tensor:
+    def forward(self, states: Tensor, wanted: int) -> Tensor:
         def by_head(vectors: Tensor) -> Tensor:  # [n, t, width] -> [n, heads, t, width / heads]
             return vectors.view(*vectors.shape[:2], self.heads, -1).transpose(1, 2)
 
         keys, values = self.to_keys_values(states).chunk(2, dim=-1)
-        read = F.scaled_dot_product_attention(by_head(self.to_queries(states)), by_head(keys), by_head(values))  # every place sees every place
+        queries = self.to_queries(states[:, -wanted:])
+        read = F.scaled_dot_product_attention(by_head(queries), by_head(keys), by_head(values))  # every place sees every place
         projected: Tensor = self.project(read.transpose(1, 2).flatten(2))
         return projected
 
