@@ -12,16 +12,17 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Parameters of mallopt and their defaults, from glibc's malloc.h and malloc.c.
-_M_TRIM_THRESHOLD, _DEFAULT_TRIM_THRESHOLD = -1, 128 * 1024
-_M_MMAP_MAX, _DEFAULT_MMAP_MAX = -4, 65536
+# Parameters of mallopt, from glibc's malloc.h, with its default or, of the two thresholds, which grow with what is freed, what they soon arrive at.
+_M_TRIM_THRESHOLD, _USUAL_TRIM_THRESHOLD = -1, 64 * 2**20
+_M_MMAP_THRESHOLD, _USUAL_MMAP_THRESHOLD = -3, 32 * 2**20
+_M_MMAP_MAX, _USUAL_MMAP_MAX = -4, 65536
 _NEVER = 2**31 - 1  # bytes free at the top before any go back to the kernel; the largest that mallopt's int can hold
 _CHOSEN_BY_USERS = ("MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 
 
 @contextmanager
 def keeping_freed_memory() -> Iterator[bool]:
-    """Inside, glibc keeps what is freed; afterwards it is given back, and all is as glibc does it by default.
+    """Inside, glibc keeps what is freed; afterwards it is given back, and all is as glibc does it by itself.
 
     Whoever has set glibc's own variables for this, or uses another C library, is left alone.
 
@@ -37,8 +38,9 @@ def keeping_freed_memory() -> Iterator[bool]:
     try:
         yield True
     finally:
-        libc.mallopt(_M_MMAP_MAX, _DEFAULT_MMAP_MAX)
-        libc.mallopt(_M_TRIM_THRESHOLD, _DEFAULT_TRIM_THRESHOLD)
+        libc.mallopt(_M_MMAP_MAX, _USUAL_MMAP_MAX)
+        libc.mallopt(_M_MMAP_THRESHOLD, _USUAL_MMAP_THRESHOLD)
+        libc.mallopt(_M_TRIM_THRESHOLD, _USUAL_TRIM_THRESHOLD)
         libc.malloc_trim(0)
 
 

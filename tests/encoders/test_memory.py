@@ -7,7 +7,7 @@ import torch
 from clipcap_cli.encoders.memory import keeping_freed_memory
 
 ON_GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="there is nothing to keep with another C library")
-LARGE = 8 * 2**20  # numbers: 32 MiB, which glibc takes from the kernel anew each time
+LARGE = 16 * 2**20  # numbers: 64 MiB, which glibc takes from the kernel anew each time
 
 
 def pages_taken(rounds):
