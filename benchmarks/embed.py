@@ -6,7 +6,8 @@
 All sides run the same network in the same precision on batches of the same size, in turns: "one pass" is the network on scaled tensors that lie ready in
 memory, each operation shared among all threads; "encode" is the encoder on ready pixels, a few pictures a core at a time; "pipeline" goes from JPEG files on
 disk to vectors. Its ratio is to the faster of the other two in the same round. "published" is the original's way, on the first 24 files: one picture at a
-time, fp32. CPU time shows what other work on the machine hides. Without --images, pictures are made. random-ViT-B/32 has CLIP's shape and random weights.
+time, fp32; the others keep freed memory, as `clipcap embed` does. CPU time shows what other work on the machine hides. Without --images, pictures are made.
+random-ViT-B/32 has CLIP's shape and random weights.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from shapes import machine
 from clipcap_cli.datasets.pictures import open_picture
 from clipcap_cli.embeddings.pipeline import encode_pictures
 from clipcap_cli.encoders import clip_package
+from clipcap_cli.encoders.memory import keeping_freed_memory
 from clipcap_cli.encoders.network import NetworkEncoder
 from clipcap_cli.encoders.registry import load_encoder
 from clipcap_cli.errors import ClipcapError
@@ -73,16 +75,21 @@ def sides(
         return np.concatenate(found)
 
     def one_pass() -> np.ndarray:
-        with torch.inference_mode():
+        with keeping_freed_memory(), torch.inference_mode():
             return torch.cat([network(batch).float().cpu() for batch in tensors]).numpy()
 
+    def encode() -> np.ndarray:
+        with keeping_freed_memory():
+            return np.concatenate([encoder.encode(batch) for batch in ready])
+
     def pipeline() -> np.ndarray:
-        results = [result for _, result in encode_pictures(paths, encoder, batch_size=batch_size, workers=workers)]
+        with keeping_freed_memory():
+            results = [result for _, result in encode_pictures(paths, encoder, batch_size=batch_size, workers=workers)]
         failed = [result for result in results if isinstance(result, ClipcapError)]
         assert not failed, failed[0]
         return np.stack(results)
 
-    return {PUBLISHED: published, ONE_PASS: one_pass, ENCODE: lambda: np.concatenate([encoder.encode(batch) for batch in ready]), PIPELINE: pipeline}
+    return {PUBLISHED: published, ONE_PASS: one_pass, ENCODE: encode, PIPELINE: pipeline}
 
 
 def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
