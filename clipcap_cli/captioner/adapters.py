@@ -18,8 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from clipcap_cli.captioner.language_models import LanguageModel, quietly
+from clipcap_cli.captioner.language_models import LanguageModel
 from clipcap_cli.errors import InputError, MissingError
+from clipcap_cli.storage.hub import quiet_transformers
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 _NAMED_AT_MOST = 5  # tensors in a message
@@ -108,7 +109,7 @@ def save_merged(language_model: LanguageModel, folder: Path) -> None:
 
 
 def _inject(language_model: LanguageModel, config: Any) -> None:
-    with quietly():
+    with quiet_transformers():
         language_model.model = _peft().inject_adapter_in_model(config, language_model.model)
     language_model.adapters = config
 

@@ -7,9 +7,8 @@ loaded. Weights come from safetensors files only, and no code that lies beside t
 from __future__ import annotations
 
 import inspect
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from clipcap_cli.captioner.lm_folders import hash_of_weights
 from clipcap_cli.captioner.packing import packed
 from clipcap_cli.errors import InputError
+from clipcap_cli.storage.hub import quiet_transformers
 
 SAMPLE = "a dog"  # what every tokenizer can write
 
@@ -158,7 +158,7 @@ class LanguageModel(nn.Module):
         Args:
             model: a model of transformers to write in the place of its own.
         """
-        with quietly():
+        with quiet_transformers():
             (self.model if model is None else model).save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
 
@@ -202,21 +202,3 @@ def end_token_of(tokenizer: Any, config: Any, folder: Path) -> int:
     raise InputError(
         "this language model has no end token, so its captions would never end", where=str(folder), hint='Set "eos_token" in its tokenizer_config.json.'
     )
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """Without the log lines, warnings and bars of transformers; as they were afterwards."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

@@ -14,11 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clipcap_cli.captioner.language_models import SAMPLE, LanguageModel, quietly
+from clipcap_cli.captioner.language_models import SAMPLE, LanguageModel
 from clipcap_cli.captioner.lm_folders import find_folder
 from clipcap_cli.errors import InputError
 from clipcap_cli.events import Listener, silent
 from clipcap_cli.storage.home import Home
+from clipcap_cli.storage.hub import quiet_transformers
 
 # transformers computes gelu_new step by step; torch has the same curve in one kernel (differences below 1e-6).
 _FUSED = {"gelu_new": "gelu_pytorch_tanh"}
@@ -60,7 +61,7 @@ def load_from_folder(
     from transformers import AutoConfig, AutoTokenizer
 
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    with quietly():
+    with quiet_transformers():
         try:
             config = AutoConfig.from_pretrained(folder, **local)
             _adjust(config, dropout)

@@ -6,7 +6,6 @@ preprocessor_config.json, so torchvision is never needed.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from clipcap_cli.encoders.preprocessing import Preprocessing
 from clipcap_cli.errors import InputError
 from clipcap_cli.events import Listener, Note, silent
 from clipcap_cli.storage.home import Home
+from clipcap_cli.storage.hub import quiet_transformers
 
 
 @dataclass(frozen=True)
@@ -205,20 +205,10 @@ def _transformers(name: str) -> Any:
 
 @contextmanager
 def _quiet(folder: Path) -> Iterator[None]:
-    """Without the log lines, warnings and bars of transformers, and with its errors in plain words."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
+    """Without the noise of transformers, and with its errors in plain words."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet_transformers():
             yield
     except Exception as error:  # whatever a damaged folder leads the library to
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(f"transformers cannot read this model: {reason}", where=str(folder), hint="Bring the model's folder again.") from error
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

@@ -1,9 +1,13 @@
-"""The Hugging Face hub: what a model's id looks like, what is in the local cache, and how a model's folder gets there. Never pickles."""
+"""The Hugging Face hub: what a model's id looks like, what is in the local cache, and how a model's folder gets there. Never pickles.
+
+And transformers, which reads such folders, without its noise."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from clipcap_cli.errors import ClipcapError, InputError, MissingError
@@ -65,3 +69,21 @@ def download_folder(name: str, *, kind: str, size: str | None, wanted: Sequence[
     finally:
         if drew:
             enable_progress_bars()
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Without the log lines, warnings and bars of transformers; as they were afterwards."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
