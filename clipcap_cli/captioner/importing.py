@@ -6,6 +6,7 @@ What the file does not say (the encoder, whether embeddings were normalised, the
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -28,7 +29,7 @@ from clipcap_cli.storage.names import check_name, free_name, name_from
 
 _USUAL = "gpt2"
 # As the published predictor writes captions.
-_DECODE = {"strategy": "beam", "beams": 5, "stop": ".", "max_tokens": 67}
+_DECODE: dict[str, Any] = {"strategy": "beam", "beams": 5, "stop": ".", "max_tokens": 67}
 
 
 def import_checkpoint(
@@ -82,13 +83,16 @@ def import_checkpoint(
     if published is not None:
         _check_published(checkpoint, published, path)
     target = _name_for(name, path, home, replace)
+    if name is None and target != name_from(path.stem):
+        events(Note(f"there is a model {name_from(path.stem)!r} already, so this one is {target!r} (--replace takes its place)"))
+    lm = _language_model(checkpoint, lm_name, heads, home, path, events)
     captioner = Captioner(
         encoder_spec=eyes.spec,
         encoder_fingerprint=eyes.fingerprint,
         preparation=Preparation(normalize),
         mapper=checkpoint.build(heads),
-        language_model=_language_model(checkpoint, lm_name, heads, home, path, events),
-        decode=Decode.model_validate(_DECODE),
+        language_model=lm,
+        decode=_decode(lm, checkpoint.prefix_length),
         info={"imported": {"file": path.name, "sha256": sha256_of_file(path), **({"published_as": published.name} if published else {})}},
         home=home,
     )
@@ -199,6 +203,13 @@ def _language_model(checkpoint: Checkpoint, name: str, heads: int, home: Home, p
         return stock
     events(Note(f"the language model inside differs from {name} (it was tuned): the bundle holds it"))
     return load_from_folder(folder, name=name, weights=weights)
+
+
+def _decode(language_model: LanguageModel, prefix_length: int) -> Decode:
+    """As the published predictor writes captions, or as far as the language model has places."""
+    places = language_model.max_positions
+    room = _DECODE["max_tokens"] if places is None else max(1, places - prefix_length + 1)
+    return Decode.model_validate({**_DECODE, "max_tokens": min(_DECODE["max_tokens"], room)})
 
 
 def _shapes_of(folder: Path) -> dict[str, tuple[int, ...]]:

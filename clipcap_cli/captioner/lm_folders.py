@@ -128,6 +128,6 @@ def _download(name: str, brought: Path | None, weights: bool, events: Listener) 
         size=_SIZES.get(name) if weights else "without weights: a few MB",
         wanted=_WANTED if weights else [pattern for pattern in _WANTED if pattern != _WEIGHTS],
         unwanted=_UNWANTED,
-        by_hand=f"name its folder as language_model.name{place}",
+        by_hand=f"name its folder (language_model.name, or --language-model){place}",
         events=events,
     )

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from clipcap_cli.captioner.manifest import NAME, Manifest, is_bundle, read_manifest
-from clipcap_cli.errors import ClipcapError, InputError
+from clipcap_cli.captioner.published import PUBLISHED
+from clipcap_cli.errors import ClipcapError, InputError, MissingError
 from clipcap_cli.storage.atomic import remove_folder, store_errors, write_text
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.locks import hold
@@ -94,6 +95,7 @@ def find_captioner(name: str | None, home: Home) -> Found:
 
     Raises:
         InputError: there is none.
+        MissingError: it is one that was published, and was not brought yet.
     """
     if name is None:
         return _find_default(home)
@@ -153,5 +155,7 @@ def _info(name: str, kind: Kind, path: Path, in_use: bool) -> ModelInfo:
         return ModelInfo(name, kind, path, in_use, size, None, error.message)
 
 
-def _unknown(name: str, home: Home) -> InputError:
+def _unknown(name: str, home: Home) -> ClipcapError:
+    if name in PUBLISHED:
+        return MissingError(f"the published checkpoint {name!r} is not here yet", hint=f"clipcap model pull {name} ({PUBLISHED[name].size})")
     return unknown("model or run", name, {**_models(home), **_runs(home)}, listing="clipcap model list")

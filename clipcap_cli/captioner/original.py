@@ -115,6 +115,8 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     if path.is_dir():
         what = "a bundle already: name it with --model" if is_bundle(path) else "a folder"
         raise InputError(f"a checkpoint is a file, and this is {what}", where=str(path), hint="Name a .pt file.")
+    if path.is_file() and not path.stat().st_size:
+        raise InputError("this file is empty", where=str(path), hint="Bring it again.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickles of another age
@@ -123,6 +125,8 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         raise InputError("there is no such file", where=str(path), hint="Name a .pt file.") from error
     except pickle.UnpicklingError as error:
         raise InputError(f"this file was refused: {_reason(error)}", where=str(path), hint=_HINT) from error
+    except OSError as error:  # mapping what is not all there
+        raise InputError("this file is cut off or damaged", where=str(path), hint="Bring it again.") from error
     except Exception as error:  # what a damaged or foreign file leads the reader to
         raise InputError(f"this is no checkpoint that can be read ({_reason(error)})", where=str(path), hint=_HINT) from error
     if not isinstance(found, dict) or not found or not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in found.items()):

@@ -43,6 +43,9 @@ def caption(
         float | None, typer.Option("--top-p", metavar="X", min=0.0, max=1.0, help="With --sample: probability of the tokens that are drawn from.")
     ] = None,
     top_k: Annotated[int | None, typer.Option("--top-k", metavar="N", min=1, help="With --sample, --contrastive: how many tokens are looked at.")] = None,
+    contrast: Annotated[
+        float | None, typer.Option("--contrast", metavar="X", min=0.0, max=1.0, help="With --contrastive: weight of being unlike, against being likely.")
+    ] = None,
     samples: Annotated[
         int | None, typer.Option("--samples", metavar="N", min=1, help="With --sample: captions drawn for each picture, the likeliest first.")
     ] = None,
@@ -61,7 +64,7 @@ def caption(
         float | None,
         typer.Option("--repetition-penalty", metavar="X", min=1.0, help="Tokens that the caption has already are made less likely; 1 changes nothing."),
     ] = None,
-    stop: Annotated[str | None, typer.Option("--stop", metavar="TEXT", help="Text (one token) that ends a caption.")] = None,
+    stop: Annotated[str | None, typer.Option("--stop", metavar="TEXT", help="Text (one token) that ends a caption, in place of the end token.")] = None,
     candidates: Annotated[int, typer.Option("--candidates", metavar="N", min=1, help="Captions for each picture, best first (beam search, --sample).")] = 1,
     form: Annotated[
         Format,
@@ -89,8 +92,14 @@ def caption(
         raise typer.BadParameter("--candidates are those of a beam search or of --sample.")
     if require and (greedy or sample or contrastive):
         raise typer.BadParameter("--require needs a beam search.")
-    if samples is not None and not sample:
-        raise typer.BadParameter("--samples needs --sample.")
+    for option, value, needed, there in (
+        ("--samples", samples, "--sample", sample),
+        ("--top-p", top_p, "--sample", sample),
+        ("--top-k", top_k, "--sample or --contrastive", sample or contrastive),
+        ("--contrast", contrast, "--contrastive", contrastive),
+    ):
+        if value is not None and not there:
+            raise typer.BadParameter(f"{option} needs {needed}.")
     if form == "sidecar" and output:
         raise typer.BadParameter("--output is one file, and --format sidecar writes one beside each picture.")
     if out.json:
@@ -103,6 +112,7 @@ def caption(
         "beams": beam,
         "top_p": top_p,
         "top_k": top_k,
+        "contrast": contrast,
         "samples": samples,
         "banned": ban or None,
         "required": require or None,

@@ -143,6 +143,8 @@ def export(
 
     dataset = open_dataset(name, home=home())
     check_spec(encoder)
+    if output.is_dir():
+        raise InputError(f"{output} is a folder", hint=f"Name a file in it: --output {output / f'{name}.pkl'}")
     if output.exists() and not overwrite:
         raise InputError(f"{output} exists and was left as it is", hint="Add --overwrite, or choose another name with --output.")
 

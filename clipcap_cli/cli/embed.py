@@ -99,8 +99,13 @@ def _tell(problems: Sequence[Problem]) -> None:
     Raises:
         PartialError: something did.
     """
-    for problem in problems[:_NAMED]:
-        out.warning(f"{problem.where}: {problem.message}")
+    alike = {problem.message for problem in problems}
+    if len(alike) == 1 and len(problems) > 1:  # one line says it for all
+        named = ", ".join(problem.where for problem in problems[:_NAMED]) + (" …" if len(problems) > _NAMED else "")
+        out.warning(f"{named}: {problems[0].message}")
+    else:
+        for problem in problems[:_NAMED]:
+            out.warning(f"{problem.where}: {problem.message}")
     if problems:
         remedy = problems[0].remedy
         more = f"The first {_NAMED} are named above" if len(problems) > _NAMED else "They are named above"

@@ -61,7 +61,7 @@ def _texts(path: str) -> Finding:
 
 
 def check_recipe(recipe: Recipe, home: Home) -> list[Finding]:
-    """Whether the dataset, the encoder and the language model that `recipe` names are here. Loads no torch, downloads nothing."""
+    """Whether the dataset, the encoder, the language model and the model to start from that `recipe` names are here. Loads no torch, downloads nothing."""
     from clipcap_cli.storage.downloads import is_offline
 
     absent: Literal["warn", "fail"] = "fail" if is_offline() else "warn"
@@ -79,6 +79,8 @@ def check_recipe(recipe: Recipe, home: Home) -> list[Finding]:
     if findings[-1].level == "good":
         findings[-1] = found("encoder", lambda: _encoder(recipe, home), missing=absent)
     findings.append(found("language model", lambda: language_model_at_hand(recipe.language_model.name, home), missing=absent))
+    if recipe.init is not None:
+        findings.append(found("init", lambda: _init(recipe.init or "", home)))
     return findings
 
 
@@ -112,6 +114,12 @@ def _dataset(recipe: Recipe, home: Home) -> str:
     if lacking:
         raise InputError(f"{dataset.name} v{dataset.version} has no split {lacking[0]!r}; its splits are: {sizes}")
     return f"{dataset.name} v{dataset.version}: {count(dataset.pictures, 'picture')} ({sizes})"
+
+
+def _init(name: str, home: Home) -> str:
+    from clipcap_cli.captioner.models import find_captioner
+
+    return f"{name}: {find_captioner(name, home).path}"
 
 
 def _encoder_spec(recipe: Recipe) -> str:

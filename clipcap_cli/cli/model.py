@@ -45,7 +45,8 @@ def list_models() -> None:
         out.note("There are no captioners yet.")
         out.hint("clipcap train quickstart")
     elif not any(model.in_use for model in models):
-        out.note("None is in use: `clipcap caption` takes the newest run's.")
+        trained = any(model.kind == "run" for model in models)
+        out.note("None is in use: " + ("`clipcap caption` takes the newest run's." if trained else "choose one with `clipcap model use MODEL`."))
 
 
 @command(
@@ -72,10 +73,17 @@ def show(
     out.text(f"{found.name} ({found.why})")
     out.text(f"  bundle         {found.path}")
     out.text(f"  made           {moment(manifest.created)} by clipcap {manifest.clipcap}")
-    out.text(f"  encoder        {manifest.encoder.spec}, D {manifest.encoder.embedding_size}")
+    preparation = manifest.preparation
+    how = "".join(f", {what}" for what, done in (("normalised", preparation.normalize), ("standardized", preparation.standardize)) if done)
+    out.text(f"  encoder        {manifest.encoder.spec}, D {manifest.encoder.embedding_size}{how or ', as it gives them'}")
     out.text(f"  mapper         {mapper.kind}, prefix of {mapper.prefix_length}")
     out.text(f"  language model {manifest.language_model.name}, {'tuned' if manifest.language_model.tuned else 'as it was'}, {inside}")
-    out.text(f"  decoding       {decode.strategy}" + (f" {decode.beams}" if decode.strategy == "beam" else "") + f", {decode.max_tokens} tokens at most")
+    out.text(
+        f"  decoding       {decode.strategy}"
+        + (f" {decode.beams}" if decode.strategy == "beam" else "")
+        + f", {decode.max_tokens} tokens at most"
+        + (f", up to {decode.stop!r}" if decode.stop is not None else "")
+    )
     for key, value in manifest.info.items():
         out.text(f"  {key:<14} {_plain(value)}")
 

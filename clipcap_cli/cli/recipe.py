@@ -79,6 +79,6 @@ def check(
 
 
 def _about(path: Path) -> str:
-    """The first line of a recipe's head."""
-    first = path.read_text(encoding="utf-8").partition("\n")[0]
-    return first.lstrip("# ").strip()
+    """The first sentence of a recipe's head."""
+    first = path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ").strip()
+    return first.partition(". ")[0].rstrip(".") + "."

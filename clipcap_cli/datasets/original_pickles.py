@@ -25,7 +25,7 @@ from clipcap_cli.errors import InputError
 
 Kind = Literal["coco", "conceptual", "food"]
 TOKEN_CACHE = "_tokens.pkl"
-_HINT = "Name a file that parse_coco.py, parse_conceptual.py or parse_food.py wrote."
+_HINT = "Name a file that parse_coco.py, parse_conceptual.py or parse_food.py wrote. A checkpoint (.pt) is taken by `clipcap model import`."
 _PREFIX = b"clipcap embedding\0"
 _NUMBERS = frozenset(["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "b1"])
 # How COCO's pictures are called.
@@ -71,6 +71,8 @@ def read_original(path: Path) -> OriginalData:
         stat = path.stat()
     except OSError as error:
         raise InputError("there is no such file", where=str(path), hint=_HINT) from error
+    if path.is_dir():
+        raise InputError("this is a folder", where=str(path), hint=_HINT)
     return _read(path, stat.st_size, stat.st_mtime_ns)
 
 
@@ -88,6 +90,8 @@ def _read(path: Path, size: int, mtime_ns: int) -> OriginalData:
         raise
     except _RefusedError as error:
         raise InputError(f"this file was refused: it asks for {error}, which no data file of the original code needs", where=str(path), hint=_HINT) from error
+    except EOFError as error:
+        raise InputError("this file is empty or cut off", where=str(path), hint="Bring it again.") from error
     except Exception as error:  # what a damaged or foreign file leads the reader to
         reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
         raise InputError(f"this is no data pickle that can be read ({reason})", where=str(path), hint=_HINT) from error

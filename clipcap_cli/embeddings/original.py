@@ -60,6 +60,12 @@ def import_embeddings(dataset: Dataset, path: Path, encoder: ImageEncoder, *, ch
     problems: list[Problem] = []
     images = {image.image_id: image for image in dataset.images()}
     rows = _rows_of(images.values(), data, path, problems)
+    if not rows and not problems:
+        raise InputError(
+            f"none of the {len(images):,} pictures of {dataset.name} is in this file",
+            where=str(path),
+            hint=f"Name the file that belongs to {dataset.name}, or add this one as a dataset: clipcap dataset add {path}",
+        )
     if check:
         _compare(dataset, images, rows, data, encoder, path)
     store = open_store(dataset.home, encoder)
@@ -146,11 +152,19 @@ def export_original(dataset: Dataset, encoder: ImageEncoder, path: Path, *, spli
         How many embeddings and captions were written.
 
     Raises:
-        InputError: there is no such split.
-        StoreError: some pictures have no embedding yet, or the file cannot be written.
+        InputError: there is no such split, or some pictures have no embedding yet.
+        StoreError: the file cannot be written.
     """
     images = dataset.images(split)
-    vectors = open_store(dataset.home, encoder).rows([image.image_id for image in images])[:].astype(np.float16)
+    store, ids = open_store(dataset.home, encoder), [image.image_id for image in images]
+    absent = len(store.missing(ids))
+    if absent:
+        from_file = " --import FILE.pkl" if any(image.path is None for image in images) else ""
+        raise InputError(
+            f"{absent:,} of {len(images):,} pictures of {dataset.name} have no embedding by {encoder.spec}",
+            hint=f"clipcap embed {dataset.name} --encoder {encoder.spec}{from_file}",
+        )
+    vectors = store.rows(ids)[:].astype(np.float16)
     captions = [{"image_id": image.name, "id": 0, "caption": caption, "clip_embedding": row} for row, image in enumerate(images) for caption in image.captions]
     for number, caption in enumerate(captions):
         caption["id"] = number

@@ -96,7 +96,8 @@ def hf_encoder(name: str, *, home: Home, device: str = "auto", precision: str = 
         )
     where = choose_device(device)
     chosen, reason = choose_precision(precision, where)
-    spec = f"hf:{name}"
+    own = Path(name).expanduser()
+    spec = f"hf:{own.absolute() if own.is_dir() else name}"  # a captioner must find the folder from wherever it is used
 
     def build() -> nn.Module:
         tower = _Tower(_tower(family.image, vision, folder), family.image_output)

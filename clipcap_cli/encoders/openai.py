@@ -70,7 +70,7 @@ def openai_encoder(name: str, *, home: Home, device: str = "auto", precision: st
     source = _published(OPENAI_MODELS[name], home, events) if name in OPENAI_MODELS else _local(name, home)
     where = choose_device(device)
     chosen, reason = choose_precision(precision, where)
-    spec = f"openai:{name}"
+    spec = f"openai:{name if name in OPENAI_MODELS else Path(name).expanduser().absolute()}"  # a captioner must find the file from wherever it is used
     preprocessing = replace(PREPROCESSING, size=source.image_size, resize_to=source.image_size)
     clip: list[nn.Module] = []  # both towers come out of one file: whichever is asked for first builds them
 

@@ -64,6 +64,9 @@ def open_material(recipe: Recipe, home: Home) -> Dataset | None:
     dataset = open_dataset(part.name, home=home)
     if part.train not in dataset.splits() and part.texts in (None, _OWN_CAPTIONS):
         raise InputError(f"dataset {dataset.name!r} has no split {part.train!r}", where="dataset.train", hint=_splits_hint(dataset))
+    if part.val is not None and part.val not in dataset.splits():
+        hint = f"{_splits_hint(dataset)} To train without validation: dataset.val=null."
+        raise InputError(f"dataset {dataset.name!r} has no split {part.val!r}", where="dataset.val", hint=hint)
     return dataset
 
 

@@ -90,7 +90,8 @@ def train(
         run.write_info(info)
         for line in _plan(material, captioner, info.planned_steps):
             events(Note(line))
-        events(Note(f"{precision}: {reason}; {torch.get_num_threads()} threads" if where.type == "cpu" else f"{precision}: {reason}"))
+        threads = torch.get_num_threads()
+        events(Note(f"{precision}: {reason}; {threads} thread{'s' * (threads != 1)}" if where.type == "cpu" else f"{precision}: {reason}"))
         try:
             with stop_requests() as should_stop, keeping_freed_memory():
                 hooks = Hooks(log=run.log, validated=_keeper(run, captioner, material, events), should_stop=should_stop)
@@ -140,11 +141,21 @@ def _new_captioner(material: Material, encoder: ImageEncoder, language_model: La
         preparation = Preparation(recipe.encoder.normalize)
     if recipe.init is not None:
         start = load_bundle(find_captioner(recipe.init, home).path, home=home, device="cpu")
+        if start.encoder_fingerprint != encoder.fingerprint:
+            hint = f"Add encoder.name={start.encoder_spec}."
+            raise InputError(f"{recipe.init!r} was made with the encoder {start.encoder_spec}, not {encoder.spec}", where="init", hint=hint)
+        if start.mapper.settings != mapper.settings:
+            theirs, ours = start.mapper.settings, mapper.settings
+            differing = [key for key in theirs if theirs[key] != ours.get(key)]
+            raise InputError(
+                f"the mapper of {recipe.init!r} is another than this recipe's: "
+                + ", ".join(f"{key} {theirs[key]} there, {ours.get(key, 'none')} here" for key in differing),
+                where="init",
+                hint=f"Add {' '.join(f'mapper.{key}={theirs[key]}' for key in differing)}.",
+            )
         _copy_weights(start.mapper, mapper, recipe.init, "mapper")
         if start.language_model.tuned:
             _copy_weights(start.language_model, language_model, recipe.init, "language model")
-        if start.encoder_fingerprint != encoder.fingerprint:
-            raise InputError(f"{recipe.init!r} was made with the encoder {start.encoder_spec}, not {encoder.spec}", where="init")
         preparation = start.preparation
     if recipe.language_model.tune == "lora":
         part = recipe.language_model
@@ -168,7 +179,7 @@ def _copy_weights(source: torch.nn.Module, target: torch.nn.Module, name: str, p
     wrong = [key for key in sorted(theirs.keys() | ours.keys()) if key not in theirs or key not in ours or theirs[key].shape != ours[key].shape]
     if wrong:
         raise InputError(
-            f"the {part} of {name!r} does not fit this recipe: {len(wrong)} tensors differ, the first is {wrong[0]!r}",
+            f"the {part} of {name!r} does not fit this recipe: tensors that differ: {len(wrong)}, the first is {wrong[0]!r}",
             where="init",
             hint=f"Give the recipe the settings of that model: `clipcap model show {name}`.",
         )
@@ -192,6 +203,9 @@ def _plan(material: Material, captioner: Captioner, steps: int) -> list[str]:
         f"plan: {steps:,} steps of {recipe.train.batch_size * recipe.train.accumulate} captions, {_epochs(recipe, len(samples), steps)}, "
         f"a validation every {recipe.train.validate_every:,} steps",
     ]
+    if recipe.init is not None:
+        normalized = captioner.preparation.normalize
+        lines.insert(1, f"starts from {recipe.init}: its weights, and embeddings as there ({'' if normalized else 'not '}normalised)")
     if recipe.train.max_minutes is not None:
         lines[-1] += f", {recipe.train.max_minutes:g} minutes at most"
     if recipe.train.objective == "original" and recipe.decode.stop is None:

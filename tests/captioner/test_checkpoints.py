@@ -95,7 +95,7 @@ def test_shapes_that_make_no_sense_are_told(change: Any, width: int | None, mess
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "there is no such file"), (b"", "no checkpoint that can be read"), (b"hello there", "this file was refused|no checkpoint that can be read")],
+    [(None, "there is no such file"), (b"", "this file is empty"), (b"hello there", "this file was refused|no checkpoint that can be read")],
 )
 def test_a_file_of_something_else_is_told(content: bytes | None, message: str, tmp_path: Path) -> None:
     path = tmp_path / "x.pt"

@@ -57,7 +57,8 @@ def test_every_form_becomes_a_bundle_that_gives_the_published_numbers(facts: dic
     if facts["with_gpt"]:
         logits, _ = captioner.language_model.step(prefix, None)
         torch.testing.assert_close(logits, CHECKS[f"{facts['check']}.logits_last"], atol=1e-4, rtol=1e-4)
-    assert (captioner.decode.strategy, captioner.decode.beams, captioner.decode.stop, captioner.decode.max_tokens) == ("beam", 5, ".", 67)
+    room = captioner.language_model.max_positions - captioner.mapper.prefix_length + 1  # the golden language models have few places
+    assert (captioner.decode.strategy, captioner.decode.beams, captioner.decode.stop, captioner.decode.max_tokens) == ("beam", 5, ".", min(67, room))
     assert captioner.info["imported"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     [caption] = captioner.caption_embeddings(np.ones((1, facts["prefix_size"]), np.float32), captioner.decode.model_copy(update={"max_tokens": 9}))
     assert caption.tokens

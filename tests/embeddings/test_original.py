@@ -17,7 +17,7 @@ from clipcap_cli.datasets.original_pickles import read_original
 from clipcap_cli.embeddings.original import export_original, import_embeddings
 from clipcap_cli.embeddings.pipeline import embed_dataset
 from clipcap_cli.embeddings.store import open_store
-from clipcap_cli.errors import InputError, StoreError
+from clipcap_cli.errors import InputError
 from clipcap_cli.storage.home import Home
 
 FOLDER = Path(__file__).parent.parent / "data" / "golden" / "pickles"
@@ -154,6 +154,6 @@ def test_what_is_written_for_the_original_is_what_is_read_back(captions: list[li
 
 def test_without_embeddings_nothing_is_written(colours: Any, tmp_path: Path) -> None:
     dataset, _, encoder = colours
-    with pytest.raises(StoreError, match="4 of 4 images have no embedding"):
+    with pytest.raises(InputError, match=r"4 of 4 pictures of colours have no embedding by .* --encoder"):
         export_original(dataset, encoder, tmp_path / "out.pkl")
     assert not (tmp_path / "out.pkl").exists()

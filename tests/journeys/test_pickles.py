@@ -95,4 +95,22 @@ def test_bad_input_gets_a_sentence(clipcap: Clipcap, tmp_path: Path) -> None:
     said = clipcap("embed", "shared", "--import", tmp_path / "nothing.pkl")
     assert (said.code, "there is no such file" in said.err) == (3, True)
     said = clipcap("dataset", "export", "shared", "--output", tmp_path / "x.pkl")
-    assert (said.code, "have no embedding by openai:ViT-B/32" in said.err) == (6, True)
+    assert (said.code, "pictures of shared have no embedding by openai:ViT-B/32" in said.err) == (3, True)
+    assert "clipcap embed shared --encoder openai:ViT-B/32 --import FILE.pkl" in said.err
+    said = clipcap("dataset", "export", "shared", "--output", tmp_path, "--overwrite")
+    assert (said.code, "is a folder" in said.err) == (3, True)
+
+
+def test_a_file_of_other_pictures_is_not_taken_for_a_success(clipcap: Clipcap, encoder: str, tmp_path: Path) -> None:
+    for name in ("shared.pkl", "float32.pkl"):
+        shutil.copyfile(PICKLES / name, tmp_path / name)
+    assert clipcap("dataset", "add", tmp_path / "shared.pkl").code == 0
+    said = clipcap("embed", "shared", "--import", tmp_path / "float32.pkl", "--encoder", encoder)
+    assert (said.code, "pictures of shared is in this file" in said.err) == (3, True)
+
+
+@pytest.mark.parametrize(("file", "splits"), [("conceptual_train.pkl", ["train"]), ("conceptual_VAL.pkl", ["val"])])
+def test_a_file_of_one_split_stays_one_split(clipcap: Clipcap, tmp_path: Path, file: str, splits: list[str]) -> None:
+    shutil.copyfile(PICKLES / "shared.pkl", tmp_path / file)
+    added = clipcap("dataset", "add", tmp_path / file, "--name", "cc", "--json")
+    assert (added.code, list(json.loads(added.out)["splits"])) == (0, splits)

@@ -158,7 +158,7 @@ def test_a_run_can_start_from_another(colours, home):
 
 def test_a_start_of_another_shape_is_refused_before_anything_is_made(colours, home):
     train("quickstart", settings(train__epochs=1), home=home)
-    with pytest.raises(InputError, match="the mapper of 'quickstart' does not fit this recipe"):
+    with pytest.raises(InputError, match="the mapper of 'quickstart' is another than this recipe's: prefix_length 2 there, 3 here"):
         train("quickstart", settings(init="quickstart", mapper__prefix_length=3), home=home)
     assert len(list_runs(home)) == 1
 

@@ -35,7 +35,9 @@ def change_decoding(decode: Decode, changes: Mapping[str, Any]) -> Decode:
     try:
         return Decode.model_validate(values)
     except ValidationError as error:
-        raise InputError("; ".join(_sentence(mistake) for mistake in error.errors()), where="decode", hint="docs/recipe.md lists the settings.") from error
+        raise InputError(
+            "; ".join(_sentence(mistake) for mistake in error.errors()), where="decode", hint="`clipcap caption --help` and docs/recipe.md list the settings."
+        ) from error
 
 
 def _sentence(mistake: Any) -> str:

@@ -13,6 +13,7 @@ from clipcap_cli.datasets.tables import Row
 from clipcap_cli.errors import InputError
 
 _SUFFIX = ".pkl"
+_SPLITS = ("train", "val", "test")  # the parse scripts end a file's name with one of them
 
 
 class OriginalPickle:
@@ -27,7 +28,9 @@ class OriginalPickle:
         folder = _pictures(source, options, data)
         size = f"{counted(len(data.captions), 'caption')} and {counted(len(data.vectors), 'embedding')} of {data.vectors.shape[1]} numbers"
         where = f"with the pictures in {folder.root}" if folder else "no pictures beside it: they are known by their embeddings alone"
-        return Evidence(self.layout, f"{source.name} is what parse_{data.kind}.py wrote, {size}; {where}", source.stem)
+        split = _split_of(source)
+        whole = f"; all of it is the split {split}, as its name says" if split else ""
+        return Evidence(self.layout, f"{source.name} is what parse_{data.kind}.py wrote, {size}; {where}{whole}", source.stem)
 
     def read(self, source: Path, options: ReaderOptions, report: Report) -> Iterator[Record]:
         data = read_original(source)
@@ -38,7 +41,10 @@ class OriginalPickle:
         if folder is None:
             yield from _by_vector(data, source, report)
         else:
-            rows = (Row(_name_in(folder, caption.image, data), caption.text, None, f"{source.name}, caption {n}") for n, caption in enumerate(data.captions))
+            rows = (
+                Row(_name_in(folder, caption.image, data), caption.text, _split_of(source), f"{source.name}, caption {number}")
+                for number, caption in enumerate(data.captions)
+            )
             yield from match_rows(rows, folder, report)
 
 
@@ -52,6 +58,12 @@ def _pictures(source: Path, options: ReaderOptions, data: OriginalData) -> Folde
         return None
     names = (name for caption in data.captions if caption.image for name in picture_names(caption.image, data.kind))
     return folder if any(folder.find(name) for name in names) else None
+
+
+def _split_of(source: Path) -> str | None:
+    """`train` of oscar_split_ViT-B_32_train.pkl."""
+    end = source.stem.lower().rpartition("_")[2]
+    return end if end in _SPLITS else None
 
 
 def _name_in(folder: Folder, image: str, data: OriginalData) -> str:
@@ -71,4 +83,4 @@ def _by_vector(data: OriginalData, source: Path, report: Report) -> Iterator[Rec
         elif not clean_caption(caption.text):
             report(Problem("empty-caption", "warning", where, f"the caption of {caption.image!r} is empty", "Write one, or take the row out."))
         else:
-            yield Record(Path(caption.image or str(caption.row)), (caption.text,), None, where, image_id=data.vector_id(caption.row))
+            yield Record(Path(caption.image or str(caption.row)), (caption.text,), _split_of(source), where, image_id=data.vector_id(caption.row))
