@@ -81,7 +81,12 @@ def caption(
     batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Pictures at once.")] = 32,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="With --sample: another seed, another caption.")] = 0,
     precision: Annotated[
-        str, typer.Option("--precision", metavar="fp32|bf16|auto", help="Of the language model; bf16 is faster, and now and then chooses another word.")
+        str,
+        typer.Option(
+            "--precision",
+            metavar="fp32|bf16|auto",
+            help="Of the language model; bf16 (auto: where it is faster) now and then chooses another word.",
+        ),
     ] = "fp32",
     device: Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
 ) -> None:

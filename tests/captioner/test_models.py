@@ -11,7 +11,7 @@ import pytest
 from clipcap_cli.captioner.bundle import save_bundle
 from clipcap_cli.captioner.captioner import Captioner
 from clipcap_cli.captioner.models import find_captioner, list_models, model_in_use, remove_model, use_model
-from clipcap_cli.errors import InputError
+from clipcap_cli.errors import InputError, MissingError
 from clipcap_cli.storage.home import Home
 
 
@@ -72,6 +72,11 @@ def test_what_is_not_there_is_told_with_what_could_have_been_meant(home: Home, t
         find_captioner(None, Home(tmp_path / "empty"))
     with pytest.raises(InputError, match="no model or run named 'brids'"):
         use_model(home, "brids")
+
+
+def test_a_published_checkpoint_that_is_not_here_comes_with_the_command_that_brings_it(home: Home) -> None:
+    with pytest.raises(MissingError, match="clipcap model pull coco-mlp"):
+        find_captioner("coco-mlp", home)
 
 
 def test_removing_the_model_in_use_leaves_none_in_use(home: Home) -> None:

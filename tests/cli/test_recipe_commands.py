@@ -16,7 +16,7 @@ def test_list_says_what_each_recipe_makes(clipcap: Clipcap) -> None:
     said = clipcap("recipe", "list", "--json")
     listed = json.loads(said.out)
     assert [recipe["name"] for recipe in listed] == list(shipped_recipes())
-    assert all(recipe["about"] and Path(recipe["path"]).is_file() for recipe in listed)
+    assert all(recipe["about"].endswith(".") and not recipe["about"].endswith("code does with.") and Path(recipe["path"]).is_file() for recipe in listed)
 
 
 def test_show_prints_the_file_and_with_full_every_key(clipcap: Clipcap) -> None:
@@ -49,6 +49,13 @@ def test_check_fails_for_what_cannot_be_had(clipcap: Clipcap) -> None:
     assert said.code == 3
     levels = {finding["subject"]: finding["level"] for finding in json.loads(said.out)}
     assert levels == {"recipe": "good", "dataset": "warn", "encoder": "fail", "language model": "fail"}
+
+
+def test_check_names_the_published_model_that_a_recipe_starts_from(clipcap: Clipcap) -> None:
+    said = clipcap("recipe", "check", "food-from-coco", "--json")
+    [init] = [finding for finding in json.loads(said.out) if finding["subject"] == "init"]
+    assert (said.code, init["level"]) == (4, "fail")
+    assert "clipcap model pull coco-mlp" in init["hint"]
 
 
 def test_what_may_be_downloaded_is_a_warning_and_offline_a_failure(clipcap: Clipcap, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,6 +103,11 @@ def test_nothing_is_said_while_a_model_is_loaded(saved, home, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_folder_is_known_by_its_whole_path_so_that_it_is_found_from_anywhere(copied, home, monkeypatch):
+    monkeypatch.chdir(copied.parent)
+    assert load(copied.name, home).spec == f"hf:{copied}"
+
+
 def test_the_fingerprint_follows_weights_and_preprocessing(copied, saved, home):
     before = load(copied, home).fingerprint
     assert before == load(saved.folder, home).fingerprint
