@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from shapes import machine, table
+from shapes import machine, spread_of, table
 
 import clipcap_cli as clipcap
 from clipcap_cli.captioner.bundle import load_bundle
@@ -128,9 +128,9 @@ def report(folder: Path) -> None:
     for choice in CHOICES:
         runs = found.get(choice, [])
         if runs:
-            cells = [" / ".join(f"{run[key]:.3f}" if key in run else "" for run in runs) for key in ("CIDEr", "BLEU-4", "val_loss")]
-            rows.append((choice, *cells, runs[0]["steps"]))
-    table(("choice", "CIDEr, each seed", "BLEU-4", "validation loss", "steps"), rows)
+            cells = [spread_of([run[key] for run in runs], 3) if key in runs[0] else "" for key in ("CIDEr", "BLEU-4", "val_loss")]
+            rows.append((choice, *cells, runs[0]["steps"], len(runs)))
+    table(("choice", "CIDEr, median (least to greatest)", "BLEU-4", "validation loss", "steps", "seeds"), rows)
 
 
 def scores_of(lines: list[dict[str, Any]]) -> dict[str, float]:
