@@ -28,6 +28,7 @@ from clipcap_cli.storage.home import Home, open_home
 from clipcap_cli.storage.names import check_name, free_name, name_from
 
 _USUAL = "gpt2"
+_USUAL_ENCODER = "openai:ViT-B/32"
 # As the published predictor writes captions.
 _DECODE: dict[str, Any] = {"strategy": "beam", "beams": 5, "stop": ".", "max_tokens": 67}
 
@@ -150,8 +151,9 @@ def _check_known(checkpoint: Checkpoint, encoder: str | None, normalize: bool | 
 
 
 def _specs(embedding_size: int) -> list[str]:
-    """The encoders of OpenAI whose vectors have this size."""
-    return [f"openai:{model.name}" for model in OPENAI_MODELS.values() if model.embedding_size == embedding_size]
+    """The encoders of OpenAI whose vectors have this size, the original code's choice first."""
+    fitting = [f"openai:{model.name}" for model in OPENAI_MODELS.values() if model.embedding_size == embedding_size]
+    return sorted(fitting, key=lambda spec: spec != _USUAL_ENCODER)
 
 
 def _fitting(embedding_size: int) -> str:

@@ -50,7 +50,9 @@ def _unknown_file(source: Path, options: ReaderOptions) -> InputError:
     if is_picture_name(source.name):
         return InputError("this is one picture, not a folder of them", where=str(source), hint=_HOW_TO)
     return _near_miss([source], options) or InputError(
-        f"this file ({source.suffix or 'without an ending'}) is not a captions table", where=str(source), hint="Name a CSV or TSV file, or a folder."
+        f"this file ({source.suffix or 'without an ending'}) is not a captions table",
+        where=str(source),
+        hint="Name a CSV or TSV file, a data pickle (.pkl) of the original code, or a folder; checkpoints (.pt) are taken by `clipcap model import`.",
     )
 
 

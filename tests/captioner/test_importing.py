@@ -98,7 +98,7 @@ def test_an_encoder_of_another_size_is_refused_with_those_that_fit(home: Home, t
     with pytest.raises(InputError) as caught:
         import_checkpoint(CHECKPOINTS / "mlp512_map.pt", encoder="test:640", normalize=False, language_model=str(lm), home=home)
     assert caught.value.message == "the mapper reads 512 numbers a picture, and test:640 makes 640"
-    assert "openai:RN101, openai:ViT-B/32, openai:ViT-B/16" in str(caught.value.hint)
+    assert "openai:ViT-B/32, openai:RN101, openai:ViT-B/16" in str(caught.value.hint)
 
 
 def test_another_language_model_is_refused_with_every_tensor_that_differs(home: Home, tmp_path: Path) -> None:
