@@ -81,7 +81,7 @@ def published(work: Work, samples: Samples, batches: list[np.ndarray]) -> list[f
     trained = [*mapper.parameters(), *(model.parameters() if work.tunes else ())]
     optimizer = torch.optim.AdamW(trained, lr=2e-5, weight_decay=0.0, foreach=False, fused=False)
     times = []
-    for members in [*batches[:_WARMING], *batches]:
+    for members in [*batches[:1] * _WARMING, *batches]:
         began = time.perf_counter()
         tokens = torch.zeros(len(members), LONGEST, dtype=torch.long)
         for row, ids in enumerate(samples.tokens(members)):
@@ -104,7 +104,7 @@ def ours(work: Work, samples: Samples, batches: list[np.ndarray], precision: str
     trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     times = []
     with keeping_freed_memory():  # as a training of clipcap's does; what it kept is given back before the other side's turn
-        for members in [*batches[:_WARMING], *batches]:
+        for members in [*batches[:1] * _WARMING, *batches]:
             began = time.perf_counter()
             with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
                 loss = caption_loss(make_batch(samples, members, work.prefix_length), Preparation(True), mapper, lm)
