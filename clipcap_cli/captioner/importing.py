@@ -6,12 +6,12 @@ What the file does not say (the encoder, whether embeddings were normalised, the
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from clipcap_cli.captioner.bundle import save_bundle
 from clipcap_cli.captioner.captioner import Captioner
+from clipcap_cli.captioner.decoding.base import room_behind
 from clipcap_cli.captioner.language_models import LanguageModel
 from clipcap_cli.captioner.lm_folders import find_folder, weight_files
 from clipcap_cli.captioner.lm_loading import load_from_folder, load_language_model
@@ -30,7 +30,7 @@ from clipcap_cli.storage.names import check_name, free_name, name_from
 _USUAL = "gpt2"
 _USUAL_ENCODER = "openai:ViT-B/32"
 # As the published predictor writes captions.
-_DECODE: dict[str, Any] = {"strategy": "beam", "beams": 5, "stop": ".", "max_tokens": 67}
+_DECODE = {"strategy": "beam", "beams": 5, "stop": ".", "max_tokens": 67}
 
 
 def import_checkpoint(
@@ -209,9 +209,8 @@ def _language_model(checkpoint: Checkpoint, name: str, heads: int, home: Home, p
 
 def _decode(language_model: LanguageModel, prefix_length: int) -> Decode:
     """As the published predictor writes captions, or as far as the language model has places."""
-    places = language_model.max_positions
-    room = _DECODE["max_tokens"] if places is None else max(1, places - prefix_length + 1)
-    return Decode.model_validate({**_DECODE, "max_tokens": min(_DECODE["max_tokens"], room)})
+    decode = Decode.model_validate(_DECODE)
+    return decode.model_copy(update={"max_tokens": min(decode.max_tokens, room_behind(language_model, prefix_length) or decode.max_tokens)})
 
 
 def _shapes_of(folder: Path) -> dict[str, tuple[int, ...]]:

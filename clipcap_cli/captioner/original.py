@@ -125,6 +125,8 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         raise InputError("there is no such file", where=str(path), hint="Name a .pt file.") from error
     except pickle.UnpicklingError as error:
         raise InputError(f"this file was refused: {_reason(error)}", where=str(path), hint=_HINT) from error
+    except PermissionError as error:
+        raise InputError("this file may not be read", where=str(path), hint="Give yourself the right to read it.") from error
     except OSError as error:  # mapping what is not all there
         raise InputError("this file is cut off or damaged", where=str(path), hint="Bring it again.") from error
     except Exception as error:  # what a damaged or foreign file leads the reader to

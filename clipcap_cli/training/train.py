@@ -141,18 +141,7 @@ def _new_captioner(material: Material, encoder: ImageEncoder, language_model: La
         preparation = Preparation(recipe.encoder.normalize)
     if recipe.init is not None:
         start = load_bundle(find_captioner(recipe.init, home).path, home=home, device="cpu")
-        if start.encoder_fingerprint != encoder.fingerprint:
-            hint = f"Add encoder.name={start.encoder_spec}."
-            raise InputError(f"{recipe.init!r} was made with the encoder {start.encoder_spec}, not {encoder.spec}", where="init", hint=hint)
-        if start.mapper.settings != mapper.settings:
-            theirs, ours = start.mapper.settings, mapper.settings
-            differing = [key for key in theirs if theirs[key] != ours.get(key)]
-            raise InputError(
-                f"the mapper of {recipe.init!r} is another than this recipe's: "
-                + ", ".join(f"{key} {theirs[key]} there, {ours.get(key, 'none')} here" for key in differing),
-                where="init",
-                hint=f"Add {' '.join(f'mapper.{key}={theirs[key]}' for key in differing)}.",
-            )
+        _check_start(start, recipe.init, encoder, mapper.settings)
         _copy_weights(start.mapper, mapper, recipe.init, "mapper")
         if start.language_model.tuned:
             _copy_weights(start.language_model, language_model, recipe.init, "language model")
@@ -172,6 +161,22 @@ def _new_captioner(material: Material, encoder: ImageEncoder, language_model: La
         info={"dataset": {"name": dataset.name, "version": dataset.version} if dataset else {"texts": recipe.dataset.texts}},
         home=home,
     )
+
+
+def _check_start(start: Captioner, name: str, encoder: ImageEncoder, ours: Mapping[str, str | int]) -> None:
+    """Refuse to start from a captioner of another encoder, or with another mapper than the recipe's."""
+    if start.encoder_fingerprint != encoder.fingerprint:
+        hint = f"Add encoder.name={start.encoder_spec}."
+        raise InputError(f"{name!r} was made with the encoder {start.encoder_spec}, not {encoder.spec}", where="init", hint=hint)
+    theirs = start.mapper.settings
+    differing = [key for key in theirs if theirs[key] != ours.get(key)]
+    if differing:
+        raise InputError(
+            f"the mapper of {name!r} is another than this recipe's: "
+            + ", ".join(f"{key} {theirs[key]} there, {ours.get(key, 'none')} here" for key in differing),
+            where="init",
+            hint=f"Add {' '.join(f'mapper.{key}={theirs[key]}' for key in differing)}.",
+        )
 
 
 def _copy_weights(source: torch.nn.Module, target: torch.nn.Module, name: str, part: str) -> None:

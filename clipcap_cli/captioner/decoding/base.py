@@ -88,17 +88,22 @@ def weigh(logits: Tensor, tokens: Tensor, ask: Ask) -> tuple[Tensor, Tensor]:
     return logits, log_sum
 
 
+def room_behind(language_model: Steps, prefix_length: int) -> int | None:
+    """Tokens that fit behind a prefix (the last one made needs no place), 0 at least; None where there is no limit."""
+    places = language_model.max_positions
+    return None if places is None else max(0, places - prefix_length + 1)
+
+
 def check_places(language_model: Steps, prefix_length: int, max_tokens: int) -> None:
-    """Refuse what would not fit into the language model's positions (the last token made needs none).
+    """Refuse what would not fit into the language model's positions.
 
     Raises:
         InputError: it does not fit.
     """
-    places = language_model.max_positions
-    if places is not None and prefix_length + max_tokens - 1 > places:
-        room = places - prefix_length + 1
+    room = room_behind(language_model, prefix_length)
+    if room is not None and max_tokens > room:
         raise InputError(
-            f"a prefix of {prefix_length} and {max_tokens} tokens do not fit into the language model's {places} places",
+            f"a prefix of {prefix_length} and {max_tokens} tokens do not fit into the language model's {language_model.max_positions} places",
             where="decode.max_tokens",
-            hint=f"Set max_tokens to {room} or less." if room > 0 else "Train with a smaller mapper.prefix_length.",
+            hint=f"Set max_tokens to {room} or less." if room else "Train with a smaller mapper.prefix_length.",
         )
