@@ -1,0 +1,1 @@
+"""Captions and references become scores with intervals, baselines and a report."""
