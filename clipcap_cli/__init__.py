@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from clipcap_cli.datasets.adding import add_dataset
     from clipcap_cli.datasets.dataset import Dataset, open_dataset
     from clipcap_cli.errors import ClipcapError
-    from clipcap_cli.face import embed, load
+    from clipcap_cli.evaluation.evaluate import evaluate
+    from clipcap_cli.evaluation.scores import Scores
+    from clipcap_cli.face import embed, load, train
     from clipcap_cli.recipe import Recipe
     from clipcap_cli.training.runs import Run
-    from clipcap_cli.training.train import train
 
 __all__ = [
     "Caption",
@@ -32,9 +33,11 @@ __all__ = [
     "Dataset",
     "Recipe",
     "Run",
+    "Scores",
     "__version__",
     "add_dataset",
     "embed",
+    "evaluate",
     "load",
     "open_dataset",
     "train",
@@ -47,11 +50,13 @@ _HOMES = {
     "Dataset": "clipcap_cli.datasets.dataset",
     "Recipe": "clipcap_cli.recipe",
     "Run": "clipcap_cli.training.runs",
+    "Scores": "clipcap_cli.evaluation.scores",
     "add_dataset": "clipcap_cli.datasets.adding",
     "embed": "clipcap_cli.face",
+    "evaluate": "clipcap_cli.evaluation.evaluate",
     "load": "clipcap_cli.face",
     "open_dataset": "clipcap_cli.datasets.dataset",
-    "train": "clipcap_cli.training.train",
+    "train": "clipcap_cli.face",
 }
 
 

@@ -1,7 +1,7 @@
 """What long work tells whoever listens. Knows no screen.
 
-A long function takes `events: Listener = silent` and calls it with one of four small records. A task is named by a verb ("embed", "train"); between its
-`Started` and its `Finished` come any number of `Advanced`. A `Note` says once what was decided and why.
+A long function takes `events: Listener = silent` and calls it with one of a few small records. A task is named by a verb ("embed", "train"); between its
+`Started` and its `Finished` come any number of `Advanced`. A `Note` says once what was decided and why, a `Validated` what a training has come to.
 """
 
 from __future__ import annotations
@@ -44,7 +44,23 @@ class Note:
     level: Literal["info", "warning"] = "info"
 
 
-Event = Started | Advanced | Finished | Note
+@dataclass(frozen=True)
+class Validated:
+    """A training has looked at how good it is.
+
+    Attributes:
+        values: what was found, first the one by which the best is chosen: {"cider": 0.81, "validation loss": 2.3}.
+        best: none before was better or as good.
+        samples: newest captions of the same few pictures, by picture.
+    """
+
+    step: int
+    values: Mapping[str, float]
+    best: bool
+    samples: Mapping[str, str]
+
+
+Event = Started | Advanced | Finished | Note | Validated
 Listener = Callable[[Event], None]
 
 

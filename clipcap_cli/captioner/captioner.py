@@ -109,7 +109,9 @@ class Captioner:
         prefix: Tensor = self.mapper(self.preparation(vectors))
         return prefix
 
-    def caption_embeddings(self, embeddings: np.ndarray | Tensor, decode: Decode | None = None, *, batch_size: int = 32, seed: int = 0) -> list[Caption]:
+    def caption_embeddings(
+        self, embeddings: np.ndarray | Tensor, decode: Decode | None = None, *, batch_size: int = 32, seed: int = 0, events: Listener = silent
+    ) -> list[Caption]:
         """The captions of pictures whose embeddings are at hand.
 
         Args:
@@ -122,9 +124,14 @@ class Captioner:
             InputError: wrong shape, a stop text that is not one token, or more tokens than the language model has places for.
         """
         captions: list[Caption] = []
-        for start in range(0, len(embeddings), batch_size):
-            batch = embeddings[start : start + batch_size]
-            captions += self._write(batch, decode or self.decode, range(start, start + len(batch)), seed)
+        events(Started("caption", len(embeddings), "pictures"))
+        try:
+            for start in range(0, len(embeddings), batch_size):
+                batch = embeddings[start : start + batch_size]
+                captions += self._write(batch, decode or self.decode, range(start, start + len(batch)), seed)
+                events(Advanced("caption", len(batch)))
+        finally:
+            events(Finished("caption"))
         return captions
 
     def caption(
@@ -192,7 +199,7 @@ class Captioner:
         """One batch; `numbers` are the rows' places in the whole call."""
         stop = stop_token(self.language_model, decode.stop)
         ends = stop == self.language_model.end_token
-        with _evaluating(self.mapper, self.language_model):
+        with evaluating(self.mapper, self.language_model):
             found = continue_prefixes(
                 self.language_model,
                 self.prefix(embeddings),
@@ -218,19 +225,28 @@ class Captioner:
             from clipcap_cli.encoders.registry import load_encoder
 
             encoder = load_encoder(self.encoder_spec, home=self.home, device=str(self.device), events=events)
-            if encoder.fingerprint != self.encoder_fingerprint:
-                raise InputError(
-                    f"the encoder {self.encoder_spec} here ({encoder.fingerprint:.12}) is not the one that this captioner was trained with "
-                    f"({self.encoder_fingerprint:.12}): its captions would mean nothing",
-                    hint="Bring back the weights that it was trained with, or train again.",
-                )
+            check_encoder(encoder, self.encoder_fingerprint)
             self._encoder = encoder
         return self._encoder
 
 
+def check_encoder(encoder: ImageEncoder, fingerprint: str) -> None:
+    """Whether an encoder is the one that a captioner was trained with.
+
+    Raises:
+        InputError: it is another one.
+    """
+    if encoder.fingerprint != fingerprint:
+        raise InputError(
+            f"the encoder {encoder.spec} here ({encoder.fingerprint:.12}) is not the one that this captioner was trained with ({fingerprint:.12}): "
+            "its captions would mean nothing",
+            hint="Bring back the weights that it was trained with, or train again.",
+        )
+
+
 @contextmanager
-def _evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Without dropout; as it was afterwards."""
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Without dropout; afterwards each module is in the mode that it was in."""
     training = [module.training for module in modules]
     for module in modules:
         module.eval()

@@ -21,6 +21,7 @@ COMMANDS = {
     "embed": "Turn a dataset's pictures into vectors, once.",
     "train": "Train a captioner from a recipe.",
     "caption": "Write captions for pictures.",
+    "eval": "Score captions, with intervals and baselines, and write a report.",
     "model": "List captioners, and choose the one in use.",
     "runs": "List trainings, and look at how they went.",
     "recipe": "List, show, copy and check recipes.",

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from clipcap_cli.cli import completion
-from clipcap_cli.cli.options import Yes, command, home
+from clipcap_cli.cli.curves import sparkline
+from clipcap_cli.cli.eval import Beam, Clip, Dataset, Decode, Device, Metrics, Split
+from clipcap_cli.cli.options import Yes, command, home, settings
 from clipcap_cli.cli.out import out
+from clipcap_cli.cli.progress import progress
 from clipcap_cli.cli.words import count, duration, moment
 
 if TYPE_CHECKING:
-    from clipcap_cli.training.runs import Run
+    from clipcap_cli.training.runs import Run, RunInfo
 
 app = typer.Typer(help="List trainings, and look at how they went.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 Name = Annotated[str, typer.Argument(metavar="RUN", help="Name of a run.", autocompletion=completion.runs)]
-_BARS = "▁▂▃▄▅▆▇█"
+Compared = Annotated[str, typer.Argument(metavar="RUN|MODEL|FILE", help="A captioner, or a file of captions.", autocompletion=completion.captioners)]
 _CURVE_WIDTH = 60  # characters
 
 
@@ -30,7 +34,7 @@ def list_runs() -> None:
     infos = [run.info for run in stored(home())]
     out.result([asdict(info) for info in infos])
     out.table(
-        ("run", "status", "started", "time", "steps", "best loss", "dataset", "encoder", "language model"),
+        ("run", "status", "started", "time", "steps", "best", "dataset", "encoder", "language model"),
         [
             (
                 info.name,
@@ -38,14 +42,14 @@ def list_runs() -> None:
                 moment(info.started),
                 duration(info.minutes * 60),
                 f"{info.steps:,} of {info.planned_steps:,}",
-                None if info.best_loss is None else f"{info.best_loss:.3f}",
+                _best(info),
                 info.dataset,
                 info.encoder,
                 info.language_model,
             )
             for info in infos
         ],
-        right=("time", "best loss"),
+        right=("time", "best"),
     )
     if not infos:
         out.note("There are no runs yet.")
@@ -56,11 +60,11 @@ def list_runs() -> None:
     app,
     "show",
     examples=("clipcap runs show food", "clipcap runs show food-2 --json"),
-    json="{name, status, started, dataset, dataset_version, encoder, language_model, planned_steps, steps, minutes, best_step, best_loss, ended_because, "
-    "path, bundle, validations: [{step, val_loss, best, samples: [{image, caption}]}]}.",
+    json="{name, status, started, dataset, dataset_version, encoder, language_model, planned_steps, steps, minutes, best_step, best_loss, best_score, "
+    "select_by, ended_because, path, bundle, validations: [{step, val_loss, score, select_by, best, seconds, samples: [{image, caption}]}]}.",
 )
 def show(name: Name) -> None:
-    """Show how a run went: its losses, the captions it wrote on the way, and where its bundle is."""
+    """Show how a run went: its losses and scores, the captions it wrote on the way, and where its bundle is."""
     from clipcap_cli.training.runs import open_run
 
     run = open_run(name, home=home())
@@ -93,26 +97,86 @@ def remove(name: Name, yes: Yes = False) -> None:
         out.text(f"The run {name} is removed.")
 
 
+@command(
+    app,
+    "compare",
+    examples=("clipcap runs compare food food-2", "clipcap runs compare food captions.json --dataset food --split val --show 20"),
+    json="{first, second, dataset, split, pictures, differences: [{metric, first, second, difference, low, high, p, real}], same_captions, sorted_by, "
+    "changes: [{image, first, second, difference}]}.",
+)
+def compare(
+    first: Compared,
+    second: Compared,
+    dataset: Dataset = None,
+    split: Split = None,
+    metrics: Metrics = None,
+    beam: Beam = None,
+    decode: Decode = None,
+    clip: Clip = None,
+    show: Annotated[int, typer.Option("--show", metavar="N", min=0, help="Pictures to list, those that changed most.")] = 5,
+    device: Device = "auto",
+) -> None:
+    """Say which differences between two captioners are real, and where they differ most. Both are scored on the same pictures."""
+    from clipcap_cli.cli.scores import show_comparison
+    from clipcap_cli.evaluation.evaluate import evaluate
+    from clipcap_cli.evaluation.versus import put_side_by_side
+    from clipcap_cli.recipe.reading import parse_values
+
+    settings.kept = "Captions and embeddings that were finished are kept."
+    decoding = {**parse_values(decode or ()), **({"beams": beam} if beam else {})}
+    with progress() as events:
+        one = evaluate(
+            first, dataset, split=split, metrics=metrics or (), decode=decoding, clip=clip, baselines=False, home=home(), device=device, events=events
+        )
+        # The pictures of the first, so that the two meet on the same ones.
+        other = evaluate(
+            second, one.dataset, split=one.split, metrics=metrics or (), decode=decoding, clip=clip, baselines=False, home=home(), device=device, events=events
+        )
+    comparison = put_side_by_side(one, other)
+    out.result(comparison.as_dict(show))
+    show_comparison(comparison, show)
+    for warning in dict.fromkeys([*one.warnings, *other.warnings]):
+        out.warning(warning)
+
+
 def show_run(run: Run) -> None:
     """What is said when a training has ended."""
     info = run.info
     out.result({**asdict(info), "path": str(run.path), "bundle": str(run.best)})
-    loss = "" if info.best_loss is None else f", best loss {info.best_loss:.3f} at step {info.best_step:,}"
-    out.text(f"run {info.name}: {info.status}, {count(info.steps, 'step')} in {duration(info.minutes * 60)}{loss}")
+    best = "" if info.best_step is None else f", best {_best(info)} at step {info.best_step:,}"
+    out.text(f"run {info.name}: {info.status}, {count(info.steps, 'step')} in {duration(info.minutes * 60)}{best}")
     out.text(f"bundle: {run.best}")
+
+
+def _best(info: RunInfo) -> str | None:
+    """`cider 0.812`, `loss 2.250`; None where there is none."""
+    value = _number(info.best_loss if info.best_score is None else info.best_score)
+    return value and f"{info.select_by} {value}"
 
 
 def _show_validations(validations: list[dict[str, Any]]) -> None:
     if not validations:
         return
     losses = [float(line["val_loss"]) for line in validations]
+    scores = [float(line["score"]) for line in validations if line.get("score") is not None]
+    select_by = validations[-1].get("select_by", "loss")
     out.text()
-    if len(losses) > 1:
-        out.text(f"  loss           {_curve(losses)}  from {losses[0]:.3f} to {losses[-1]:.3f}, best {min(losses):.3f}")
+    _show_curve("loss", losses, min)
+    _show_curve(select_by, scores, max)
+    headings = ("step", "loss", *([select_by] if scores else []), "", "first sample")
     out.table(
-        ("step", "loss", "", "first sample"),
-        [(f"{line['step']:,}", f"{line['val_loss']:.3f}", "best" if line["best"] else "", _first_sample(line)) for line in validations],
-        right=("step", "loss"),
+        headings,
+        [
+            (
+                f"{line['step']:,}",
+                f"{line['val_loss']:.3f}",
+                *([_number(line.get("score"))] if scores else []),
+                "best" if line["best"] else "",
+                _first_sample(line),
+            )
+            for line in validations
+        ],
+        right=headings[:-2],
     )
     best = next((line for line in reversed(validations) if line["best"]), validations[-1])
     out.text()
@@ -120,14 +184,15 @@ def _show_validations(validations: list[dict[str, Any]]) -> None:
         out.text(f"  {sample['image']}: {sample['caption']}")
 
 
+def _number(value: float | None) -> str | None:
+    return None if value is None else f"{value:.3f}"
+
+
 def _first_sample(line: dict[str, Any]) -> str:
     samples = line.get("samples") or [{"caption": ""}]
     return str(samples[0]["caption"])
 
 
-def _curve(values: list[float]) -> str:
-    """`█▅▃▂▁`: at most `_CURVE_WIDTH` of the values, the highest as a full block."""
-    step = max(1, -(-len(values) // _CURVE_WIDTH))
-    shown = values[::step]
-    low, high = min(shown), max(shown)
-    return "".join(_BARS[round((value - low) / ((high - low) or 1.0) * (len(_BARS) - 1))] for value in shown)
+def _show_curve(name: str, values: list[float], best: Callable[[list[float]], float]) -> None:
+    if len(values) > 1:
+        out.text(f"  {name:<14} {sparkline(values, _CURVE_WIDTH)}  from {values[0]:.3f} to {values[-1]:.3f}, best {best(values):.3f}")

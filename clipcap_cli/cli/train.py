@@ -35,7 +35,7 @@ def train(
     checked = load_recipe(_file_of(recipe), asked)  # before torch is loaded: a mistake is told at once
 
     from clipcap_cli.cli.runs import show_run
-    from clipcap_cli.training.train import train as train_run
+    from clipcap_cli.face import train as train_run
 
     settings.kept = "Embeddings that were made are kept; type the same line to begin again."
     with progress() as events:

@@ -144,12 +144,15 @@ class Dataset:
         images, captions = self._tables(["image_id", "split"], split)
         return Pairs(_as_bytes(images["image_id"]), captions["caption"].combine_chunks(), captions["row"].to_numpy().astype(np.int64))
 
-    def image_ids(self) -> np.ndarray:
-        """The ids of all pictures, bytes of 32 hex digits [pictures], in the order of their names.
+    def image_ids(self, split: str | None = None) -> np.ndarray:
+        """The ids of the pictures, or of those of one split, bytes of 32 hex digits [pictures], in the order of their names.
 
         Raises:
+            InputError: there is no such split.
             StoreError: a file of the version is missing or damaged.
         """
+        if split is not None:
+            return self.pairs(split).image_ids
         return _as_bytes(read_table(self.folder / IMAGES_FILE, ["image_id"])["image_id"])
 
     def _tables(self, columns: list[str], split: str | None) -> tuple[Any, Any]:

@@ -92,16 +92,22 @@ def encode_pictures(
             forward.shutdown(cancel_futures=True)
 
 
-def embed_dataset(dataset: Dataset, encoder: ImageEncoder, *, batch_size: int = 32, workers: int | None = None, events: Listener = silent) -> Embedded:
-    """Bring the embeddings of all of a dataset's pictures into the store. Those that are there cost nothing, whichever dataset brought them.
+def embed_dataset(
+    dataset: Dataset, encoder: ImageEncoder, *, split: str | None = None, batch_size: int = 32, workers: int | None = None, events: Listener = silent
+) -> Embedded:
+    """Bring the embeddings of a dataset's pictures into the store. Those that are there cost nothing, whichever dataset brought them.
+
+    Args:
+        split: only the pictures of this one.
 
     Raises:
+        InputError: there is no such split.
         MissingError: the encoder's weights are missing.
         StoreError: the store cannot be written. What was embedded until then is kept, as it is when this is interrupted.
     """
     began = time.monotonic()
     store = open_store(dataset.home, encoder)
-    ids = dataset.image_ids()
+    ids = dataset.image_ids(split)
     places = store.places(ids)
     missing = _images_of(dataset, ids[places < 0])
     reused = len(np.unique(places[places >= 0]))

@@ -122,9 +122,20 @@ def _count(tokenized: list[str]) -> tuple[list[str], Integers, list[Ngrams]]:
             inside[inside] = caption[ends[inside]] == caption[starts[inside]]
             starts = starts[inside]
             grams = grams[inside] * max(1, len(numbers)) + tokens[starts + order - 1]
-        _, first, grams = np.unique(grams, return_index=True, return_inverse=True)
-        examples = tokens[starts[first][:, None] + np.arange(order)] if len(first) else np.empty((0, order), np.int64)
-        entries, count = np.unique(caption[starts] * max(1, len(first)) + grams, return_counts=True)
-        where, gram = np.divmod(entries, max(1, len(first)))
-        counted.append(Ngrams(len(first), where, gram, count, examples))
+        grams, somewhere = _numbered(grams)
+        examples = tokens[starts[somewhere][:, None] + np.arange(order)]
+        entries, count = np.unique(caption[starts] * max(1, len(somewhere)) + grams, return_counts=True)
+        where, gram = np.divmod(entries, max(1, len(somewhere)))
+        counted.append(Ngrams(len(somewhere), where, gram, count, examples))
     return list(numbers), lengths, counted
+
+
+def _numbered(keys: Integers) -> tuple[Integers, Integers]:
+    """The keys as numbers from 0, and of each number a place where it stands."""
+    # As np.unique does with its inverse, which insists on a stable sort: this one takes a third of the time.
+    order = np.argsort(keys)
+    ranked = keys[order]
+    is_new = np.append(True, ranked[1:] != ranked[:-1]) if len(keys) else np.empty(0, bool)
+    numbers = np.empty(len(keys), np.int64)
+    numbers[order] = np.cumsum(is_new) - 1
+    return numbers, order[is_new]

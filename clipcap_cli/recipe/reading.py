@@ -86,6 +86,15 @@ def dump_recipe(recipe: Recipe) -> str:
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
+def parse_values(texts: Iterable[str]) -> dict[str, Any]:
+    """`["max_tokens=20"]` as `{"max_tokens": 20}`; values are YAML.
+
+    Raises:
+        InputError: one of them is not written so.
+    """
+    return dict(map(_parse_override, texts))
+
+
 def _parse_override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():

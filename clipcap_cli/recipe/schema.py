@@ -103,8 +103,17 @@ class TrainPart(Part):
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="Dropout inside the language model while it is tuned.")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="`auto` is bf16 where this machine is faster with it.")
     validate_every: int = Field(500, ge=1, description="Steps between validations; there is always one at the end.")
-    patience: int | None = Field(5, ge=1, description="Validations without a better loss before training stops early; null for never.")
+    select_by: Literal["cider", "cider-d", "bleu-4", "rouge-l", "loss"] = Field(
+        "cider", description="What makes a validation the best one: a score of the captions that are written then, or the validation loss."
+    )
+    select_pictures: int = Field(
+        200, ge=1, description="Pictures of the validation split, evenly taken, that are captioned and scored at each validation; all where it has fewer."
+    )
+    patience: int | None = Field(5, ge=1, description="Validations in a row that are no better by `select_by` before training stops early; null for never.")
     max_minutes: float | None = Field(None, gt=0.0, description="Stop after this many minutes of training; the learning rate is not planned by it.")
+    trackers: tuple[str, ...] = Field(
+        (), description="Who else gets losses and scores: `tensorboard`, `wandb`, `trackio` (each an extra), or what another package adds; offline."
+    )
 
     @model_validator(mode="before")
     @classmethod

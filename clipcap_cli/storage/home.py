@@ -1,6 +1,6 @@
 """The layout of CLIPCAP_HOME: one property a room, one number for the layout as a whole.
 
-datasets/ images/ embeddings/ weights/ models/ runs/ locks/ home.json
+datasets/ images/ embeddings/ weights/ models/ runs/ evaluations/ locks/ home.json
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ class Home:
     @property
     def runs(self) -> Path:
         return self.root / "runs"
+
+    @property
+    def evaluations(self) -> Path:
+        return self.root / "evaluations"
 
     @property
     def locks(self) -> Path:

@@ -7,7 +7,7 @@ captions anew, yet a batch holds neighbours in length.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ _TARGETS_STEP = 64  # numbers of targets are rounded up to this: kernels are cac
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch, on the CPU.
+    """One batch, made on the CPU.
 
     Attributes:
         embeddings: float32 [captions, embedding_size].
@@ -37,6 +37,18 @@ class Batch:
     places: Tensor
     targets: Tensor
     count: int
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        if device.type == "cpu":
+            return self
+        return replace(
+            self,
+            embeddings=self.embeddings.to(device),
+            tokens=self.tokens.to(device),
+            places=self.places.to(device),
+            targets=self.targets.to(device),
+        )
 
 
 def batches_per_epoch(captions: int, batch_size: int, *, drop_last: bool = False) -> int:

@@ -1,12 +1,12 @@
-"""The training loop: batches in, steps made, validations and the best weights out. It can be read in one sitting."""
+"""The training loop: batches in, steps made, validations and the best step out. It can be read in one sitting."""
 
 from __future__ import annotations
 
 import itertools
+import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,33 +16,48 @@ from torch import nn
 from clipcap_cli.captioner.captioner import Captioner
 from clipcap_cli.events import Advanced, Finished, Listener, Started
 from clipcap_cli.recipe import Recipe
-from clipcap_cli.training.batches import Batch, batches_of, batches_per_epoch, make_batch, order_of, pooled_order, shuffled_order
-from clipcap_cli.training.objective import caption_loss
+from clipcap_cli.training.batches import batches_per_epoch, make_batch, order_of, pooled_order, shuffled_order
+from clipcap_cli.training.objective import caption_loss, computing_in
 from clipcap_cli.training.optimizer import make_optimizer, make_schedule
 from clipcap_cli.training.samples import Samples
 
 LOG_EVERY = 10  # steps between lines of metrics.jsonl
-_VALIDATION_BATCH = 128
 _SMOOTHING = 0.95  # of the loss on the progress bar
 
 
 @dataclass(frozen=True)
-class Validated:
-    """What a validation found; `loss` is the mean of a token."""
+class Found:
+    """What a validation found.
 
-    step: int
+    Attributes:
+        loss: mean of a token.
+        score: of the captions written; None where the best is chosen by the loss.
+        captions: those written, by picture.
+        seconds: what it took.
+    """
+
     loss: float
-    is_best: bool
+    score: float | None = None
+    captions: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def is_better_than(self, other: Found | None) -> bool:
+        """Whether its weights are to be kept in the place of the other's: the one place where that is decided."""
+        if other is None:
+            return math.isfinite(self.loss)
+        if self.score is not None and other.score is not None:
+            return self.score > other.score
+        return self.loss < other.loss
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the loop ended."""
+    """How the loop ended; `best` is what the validation at `best_step` found, None where there was none."""
 
     steps: int
     minutes: float
     best_step: int
-    best_loss: float
+    best: Found | None
     ended_because: str
     interrupted: bool
 
@@ -53,12 +68,14 @@ class Hooks:
 
     Attributes:
         log: gets a line of metrics.
-        validated: called after each validation, with the weights as they were then.
+        validate: looks at how good the weights are now; None where there is nothing to validate on, and the training loss has to do.
+        validated: gets the step, what was found, and whether it is the best yet; the weights are still those.
         should_stop: asked after each step.
     """
 
     log: Callable[[dict[str, Any]], None]
-    validated: Callable[[Validated], None]
+    validate: Callable[[], Found] | None
+    validated: Callable[[int, Found, bool], None]
     should_stop: Callable[[], bool]
 
 
@@ -69,11 +86,11 @@ def planned_steps(recipe: Recipe, captions: int) -> int:
     return recipe.train.epochs * an_epoch if recipe.train.steps is None or not an_epoch else recipe.train.steps
 
 
-def run_loop(captioner: Captioner, train: Samples, val: Samples | None, recipe: Recipe, *, precision: str, hooks: Hooks, events: Listener) -> Outcome:
+def run_loop(captioner: Captioner, train: Samples, recipe: Recipe, *, precision: str, hooks: Hooks, events: Listener) -> Outcome:
     """Train the captioner's mapper (and language model, where its parameters have gradients) in place.
 
     Args:
-        precision: "fp32" or "bf16" (autocast; weights stay fp32).
+        precision: "fp32" or "bf16".
 
     Returns:
         How it ended; the weights are those of the last step.
@@ -88,20 +105,22 @@ def run_loop(captioner: Captioner, train: Samples, val: Samples | None, recipe: 
     noise_generator = torch.Generator().manual_seed(recipe.seed)
     prefix_length = captioner.mapper.prefix_length
 
-    best_step, best_loss, since_best = 0, float("inf"), 0
+    best_step, since_best = 0, 0
+    best: Found | None = None
     started = time.monotonic()
     ended_because, interrupted = "all epochs done" if settings.steps is None else "all steps done", False
     shown: float | None = None
     logged_loss, logged_tokens, logged_at = 0.0, 0, started
-    step = 0
+    step, captions, validating_s = 0, 0, 0.0
     events(Started("train", steps, "steps"))
-    _set_training(captioner, tunes_lm)
+    captioner.mapper.train()
+    captioner.language_model.train(tunes_lm)
     for epoch, group in _groups_of_batches(train, recipe):
         batches = [make_batch(train, members, prefix_length) for members in group]
         targets = sum(batch.count for batch in batches)
         loss_sum = 0.0
-        for batch in (_to(batch, device) for batch in batches if batch.count):  # one without anything to learn has no loss
-            with _autocast(device, precision):
+        for batch in (batch.to(device) for batch in batches if batch.count):  # one without anything to learn has no loss
+            with computing_in(precision, device):
                 loss = caption_loss(
                     batch,
                     captioner.preparation,
@@ -118,13 +137,15 @@ def run_loop(captioner: Captioner, train: Samples, val: Samples | None, recipe: 
             nn.utils.clip_grad_norm_(trained, settings.clip_grad)
         optimizer.step()
         optimizer.zero_grad()
-        rate = schedule.get_last_lr()[0]
+        rate = float(schedule.get_last_lr()[0])
         schedule.step()
         step += 1
 
         loss_now = loss_sum / max(1, targets)
         shown = loss_now if shown is None else _SMOOTHING * shown + (1 - _SMOOTHING) * loss_now
-        events(Advanced("train", 1, {"loss": shown, "epoch": epoch}))
+        captions += sum(map(len, group))
+        captions_per_s = captions / max(time.monotonic() - started - validating_s, 1e-9)
+        events(Advanced("train", 1, {"loss": shown, "epoch": epoch, "lr": rate, "captions_per_s": captions_per_s}))
         logged_loss, logged_tokens = logged_loss + loss_sum, logged_tokens + targets
         if step % LOG_EVERY == 0 or step == steps:
             now = time.monotonic()
@@ -137,17 +158,18 @@ def run_loop(captioner: Captioner, train: Samples, val: Samples | None, recipe: 
         out_of_time = settings.max_minutes is not None and minutes >= settings.max_minutes
         last = interrupted or out_of_time or step == steps
         if step % settings.validate_every == 0 or (last and not interrupted):
-            val_loss = validation_loss(captioner, val, precision) if val else shown
-            is_best = val_loss < best_loss
+            before = time.monotonic()
+            found = hooks.validate() if hooks.validate else Found(shown)
+            is_best = found.is_better_than(best)
             if is_best:
-                best_step, best_loss, since_best = step, val_loss, 0
+                best_step, best, since_best = step, found, 0
             else:
                 since_best += 1
-            hooks.validated(Validated(step, val_loss, is_best))
-            _set_training(captioner, tunes_lm)
+            hooks.validated(step, found, is_best)
             logged_at = time.monotonic()
-            if val and settings.patience is not None and since_best >= settings.patience and not last:
-                ended_because = f"no better validation loss in {since_best} validations"
+            validating_s += logged_at - before
+            if hooks.validate and settings.patience is not None and since_best >= settings.patience and not last:
+                ended_because = f"no better {'validation loss' if found.score is None else settings.select_by} in {since_best} validations"
                 break
         if interrupted or out_of_time:
             ended_because = "interrupted" if interrupted else f"{settings.max_minutes:g} minutes were up"
@@ -155,21 +177,7 @@ def run_loop(captioner: Captioner, train: Samples, val: Samples | None, recipe: 
         if step == steps:
             break
     events(Finished("train"))
-    return Outcome(step, (time.monotonic() - started) / 60, best_step, best_loss, ended_because, interrupted)
-
-
-@torch.no_grad()
-def validation_loss(captioner: Captioner, samples: Samples, precision: str) -> float:
-    """Mean loss of a token over all of `samples`, without noise, dropout and smoothing."""
-    device = next(captioner.mapper.parameters()).device
-    _set_training(captioner, False, mapper=False)
-    total, count = 0.0, 0
-    for batch in batches_of(samples, _VALIDATION_BATCH, captioner.mapper.prefix_length):
-        with _autocast(device, precision):
-            loss = caption_loss(_to(batch, device), captioner.preparation, captioner.mapper, captioner.language_model)
-        total += loss.item() * batch.count
-        count += batch.count
-    return total / count
+    return Outcome(step, (time.monotonic() - started) / 60, best_step, best, ended_because, interrupted)
 
 
 def _groups_of_batches(samples: Samples, recipe: Recipe) -> Iterator[tuple[int, list[np.ndarray]]]:
@@ -186,24 +194,3 @@ def _groups_of_batches(samples: Samples, recipe: Recipe) -> Iterator[tuple[int, 
         batches = iter(order)
         while group := list(itertools.islice(batches, accumulate)):
             yield epoch, group
-
-
-def _set_training(captioner: Captioner, language_model: bool, mapper: bool = True) -> None:
-    captioner.mapper.train(mapper)
-    captioner.language_model.train(language_model)
-
-
-def _to(batch: Batch, device: torch.device) -> Batch:
-    if device.type == "cpu":
-        return batch
-    return replace(
-        batch,
-        embeddings=batch.embeddings.to(device),
-        tokens=batch.tokens.to(device),
-        places=batch.places.to(device),
-        targets=batch.targets.to(device),
-    )
-
-
-def _autocast(device: torch.device, precision: str) -> Any:
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()

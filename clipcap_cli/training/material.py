@@ -9,6 +9,7 @@ from clipcap_cli.datasets.dataset import Dataset, Image, Pairs, open_dataset
 from clipcap_cli.embeddings.pipeline import embed_dataset
 from clipcap_cli.embeddings.rows import StoredRows
 from clipcap_cli.embeddings.store import EmbeddingStore
+from clipcap_cli.embeddings.texts import embed_texts
 from clipcap_cli.encoders.base import ImageEncoder
 from clipcap_cli.errors import InputError
 from clipcap_cli.events import Listener, Note
@@ -17,7 +18,7 @@ from clipcap_cli.recipe.presets import PRESETS, preset_for
 from clipcap_cli.storage.home import Home
 from clipcap_cli.training.loop import planned_steps
 from clipcap_cli.training.samples import Samples, collect_samples
-from clipcap_cli.training.texts import embed_texts, pairs_of_texts, read_texts
+from clipcap_cli.training.texts import pairs_of_texts, read_texts
 
 _OWN_CAPTIONS = "captions"  # dataset.texts: those of the dataset itself
 

@@ -5,6 +5,8 @@ Source: ClipCap (arXiv 2111.09734), section 3, equation 2; the end token, which 
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,6 +15,11 @@ from clipcap_cli.captioner.language_models import LanguageModel
 from clipcap_cli.captioner.mappers import Mapper, Preparation
 from clipcap_cli.training.batches import Batch
 from clipcap_cli.training.cross_entropy import IGNORED, linear_cross_entropy
+
+
+def computing_in(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Where a loss is computed: "bf16" by autocast (weights stay fp32), or "fp32"."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
 def caption_loss(

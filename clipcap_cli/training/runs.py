@@ -1,6 +1,6 @@
 """Runs on disk: one folder each under CLIPCAP_HOME/runs.
 
-run.json       how it stands: status, steps, best loss, what it was trained with
+run.json       how it stands: status, steps, the best validation, what it was trained with
 recipe.yaml    the whole recipe, defaults written out
 metrics.jsonl  one line every few steps, one for each validation
 best/ last/    bundles
@@ -29,7 +29,8 @@ class RunInfo:
     """How a run stands.
 
     `status`: "stopped" is by the user, "failed" by an error, "broken off" is a run whose process is gone without a word.
-    `best_loss` is the validation loss, or the training loss where nothing was validated.
+    `select_by` is what the best is chosen by: a metric's name, or "loss". `best_loss` and `best_score` are those of the validation that was chosen; the
+    loss is that of training where nothing was validated, the score None where the loss decides.
     """
 
     name: str
@@ -44,6 +45,8 @@ class RunInfo:
     minutes: float = 0.0
     best_step: int | None = None
     best_loss: float | None = None
+    best_score: float | None = None
+    select_by: str = "loss"
     ended_because: str = ""
 
 

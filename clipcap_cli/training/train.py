@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,18 +23,20 @@ from clipcap_cli.encoders.memory import keeping_freed_memory
 from clipcap_cli.encoders.precision import choose_device, choose_precision
 from clipcap_cli.encoders.registry import load_encoder
 from clipcap_cli.errors import InputError
-from clipcap_cli.events import Listener, Note, silent
+from clipcap_cli.events import Listener, Note, Validated, silent
 from clipcap_cli.recipe import Recipe, dump_recipe, load_recipe
 from clipcap_cli.storage.atomic import store_errors, write_text
 from clipcap_cli.storage.home import Home, open_home
 from clipcap_cli.storage.names import free_name
 from clipcap_cli.training.interrupts import stop_requests
-from clipcap_cli.training.loop import Hooks, Outcome, Validated, planned_steps, run_loop
+from clipcap_cli.training.loop import Found, Hooks, Outcome, planned_steps, run_loop
 from clipcap_cli.training.material import Material, gather, open_material
+from clipcap_cli.training.plan import plan
 from clipcap_cli.training.runs import Run, RunInfo, run_lock
+from clipcap_cli.training.trackers.registry import Trackers, load_trackers
+from clipcap_cli.training.validation import BY_LOSS, ScorerFactory, Validation
 
 _FITTED_ON = 20_000  # pictures at most, evenly taken: mean and deviation are known well enough by then
-_SAMPLE_PICTURES = 3  # captioned at each validation, so that one sees it learn
 
 
 def train(
@@ -43,6 +46,7 @@ def train(
     home: Home | None = None,
     device: str = "auto",
     events: Listener = silent,
+    scorer: ScorerFactory | None = None,
 ) -> Run:
     """Train a captioner.
 
@@ -50,6 +54,7 @@ def train(
         recipe: a Recipe, a path, or the name of a shipped recipe.
         overrides: `{"train.epochs": 3}` or `["train.epochs=3"]`; only with a path or name.
         device: "auto", "cpu", "cuda", ….
+        scorer: makes what scores captions for `train.select_by`; None to choose the best by the validation loss.
 
     Returns:
         The run; `run.best` is the bundle. A run that was interrupted is returned too, with `run.info.status == "stopped"`.
@@ -65,11 +70,13 @@ def train(
     dataset = open_material(recipe, home)
     where = choose_device(device)
     precision, reason = choose_precision(recipe.train.precision, where)
+    trackers = Trackers(load_trackers(recipe.train.trackers), events)
 
     encoder = load_encoder(recipe.encoder.name, home=home, device=device, events=events)
     language_model = load_language_model(recipe.language_model.name, home=home, dropout=recipe.train.dropout)
     material = gather(recipe, dataset, encoder, language_model, home, events)
     recipe, samples = material.recipe, material.samples
+    validation = Validation(material.val, material.shown, material.store, recipe.train, scorer) if material.val and material.store else None
     torch.manual_seed(recipe.seed)  # not before: what is embedded or loaded on the way may draw numbers, and may be there already next time
     captioner = _new_captioner(material, encoder, language_model, home, where)
 
@@ -86,16 +93,22 @@ def train(
             encoder=recipe.encoder.name,
             language_model=recipe.language_model.name,
             planned_steps=planned_steps(recipe, len(samples)),
+            select_by=validation.select_by if validation else BY_LOSS,
         )
         run.write_info(info)
-        for line in _plan(material, captioner, info.planned_steps):
+        for line in plan(material, captioner, info.planned_steps, validation):
             events(Note(line))
         threads = torch.get_num_threads()
         events(Note(f"{precision}: {reason}; {threads} thread{'s' * (threads != 1)}" if where.type == "cpu" else f"{precision}: {reason}"))
         try:
-            with stop_requests() as should_stop, keeping_freed_memory():
-                hooks = Hooks(log=run.log, validated=_keeper(run, captioner, material, events), should_stop=should_stop)
-                outcome = run_loop(captioner, samples, material.val, recipe, precision=precision, hooks=hooks, events=events)
+            with trackers.following(run.name, run.path, recipe.model_dump(mode="json")), stop_requests() as should_stop, keeping_freed_memory():
+                hooks = Hooks(
+                    log=_logger(run, trackers),
+                    validate=partial(validation, captioner, precision, events) if validation else None,
+                    validated=_keeper(run, captioner, validation, trackers, events),
+                    should_stop=should_stop,
+                )
+                outcome = run_loop(captioner, samples, recipe, precision=precision, hooks=hooks, events=events)
             save_bundle(captioner, run.path / "last")
             if not run.best.exists():  # interrupted before the first validation
                 save_bundle(captioner, run.best)
@@ -109,16 +122,65 @@ def train(
 
 
 def _ended(info: RunInfo, outcome: Outcome) -> RunInfo:
-    validated = outcome.best_step > 0
+    best = outcome.best
     return replace(
         info,
         status="stopped" if outcome.interrupted else "finished",
         steps=outcome.steps,
         minutes=round(outcome.minutes, 2),
-        best_step=outcome.best_step if validated else None,
-        best_loss=round(outcome.best_loss, 4) if validated else None,
+        best_step=outcome.best_step if best else None,
+        best_loss=_rounded(best.loss) if best else None,
+        best_score=_rounded(best.score) if best else None,
         ended_because=outcome.ended_because,
     )
+
+
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else round(number, 4)
+
+
+def _logger(run: Run, trackers: Trackers) -> Callable[[dict[str, Any]], None]:
+    """What happens to the figures of some steps: they are written into metrics.jsonl and told to the trackers."""
+
+    def log(values: dict[str, Any]) -> None:
+        run.log(values)
+        trackers.log(values["step"], {name: value for name, value in values.items() if name != "step"})
+
+    return log
+
+
+def _keeper(run: Run, captioner: Captioner, validation: Validation | None, trackers: Trackers, events: Listener) -> Callable[[int, Found, bool], None]:
+    """What happens after a validation: it is written down and told to whoever listens, and the bundle is kept if it is the best yet."""
+    select_by, shown = (validation.select_by, validation.shown) if validation else (BY_LOSS, [])
+    label = "validation loss" if validation else "training loss"
+
+    def keep(step: int, found: Found, is_best: bool) -> None:
+        samples = {name: found.captions[name] for name in shown}
+        run.log(
+            {
+                "step": step,
+                "val_loss": found.loss,
+                "score": found.score,
+                "select_by": select_by,
+                "best": is_best,
+                "seconds": round(found.seconds, 2),
+                "samples": [{"image": name, "caption": caption} for name, caption in samples.items()],
+            }
+        )
+        score = {} if found.score is None else {select_by: found.score}
+        trackers.log(step, {**score, "val_loss": found.loss})
+        events(Validated(step, {**score, label: found.loss}, is_best, samples))
+        if is_best:
+            captioner.info["training"] = {
+                "run": run.name,
+                "step": step,
+                "loss": _rounded(found.loss),
+                "select_by": select_by,
+                "score": _rounded(found.score),
+            }
+            save_bundle(captioner, run.best)
+
+    return keep
 
 
 def _new_captioner(material: Material, encoder: ImageEncoder, language_model: LanguageModel, home: Home, device: torch.device) -> Captioner:
@@ -189,66 +251,3 @@ def _copy_weights(source: torch.nn.Module, target: torch.nn.Module, name: str, p
             hint=f"Give the recipe the settings of that model: `clipcap model show {name}`.",
         )
     target.load_state_dict(theirs)
-
-
-def _plan(material: Material, captioner: Captioner, steps: int) -> list[str]:
-    recipe, samples, val = material.recipe, material.samples, material.val
-
-    def size(module: torch.nn.Module, trained: bool = False) -> str:
-        return f"{sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad or not trained) / 1e6:.1f}M"
-
-    adapters = f"frozen, with adapters of {size(captioner.language_model, trained=True)} weights"
-    of = "" if recipe.dataset.texts else f" of {len(samples.embeddings):,} pictures"
-    preset = f" (preset {recipe.mapper.preset})" if recipe.mapper.preset else ""
-    lines = [
-        f"dataset {material.source}: {len(samples):,} captions{of}, {samples.mean_tokens:.1f} tokens each; "
-        + (f"{len(val):,} captions to validate on" if val else "nothing to validate on"),
-        f"mapper {recipe.mapper.kind}{preset}, {size(captioner.mapper)} weights; {recipe.language_model.name}, {size(captioner.language_model)} weights, "
-        + {"full": "tuned", "lora": adapters, "frozen": "frozen"}[recipe.language_model.tune],
-        f"plan: {steps:,} steps of {recipe.train.batch_size * recipe.train.accumulate} captions, {_epochs(recipe, len(samples), steps)}, "
-        f"a validation every {recipe.train.validate_every:,} steps",
-    ]
-    if recipe.init is not None:
-        normalized = captioner.preparation.normalize
-        lines.insert(1, f"starts from {recipe.init}: its weights, and embeddings as there ({'' if normalized else 'not '}normalised)")
-    if recipe.train.max_minutes is not None:
-        lines[-1] += f", {recipe.train.max_minutes:g} minutes at most"
-    if recipe.train.objective == "original" and recipe.decode.stop is None:
-        lines.append('the original objective teaches no end token: captions will run on to the longest; decode.stop="." ends them as the published code does')
-    if recipe.dataset.texts and not (recipe.encoder.noise and recipe.encoder.normalize):
-        lines.append("texts and pictures lie apart: without encoder.normalize and encoder.noise (0.13 to begin with), pictures will not be understood")
-    if samples.cut:
-        lines.append(f"{samples.cut:,} captions are longer than what can be learned and lose their end")
-    return lines
-
-
-def _epochs(recipe: Recipe, captions: int, steps: int) -> str:
-    if recipe.train.steps is None:
-        return f"{recipe.train.epochs} epochs"
-    return f"{steps * recipe.train.batch_size * recipe.train.accumulate / captions:.1f} epochs"
-
-
-def _keeper(run: Run, captioner: Captioner, material: Material, events: Listener) -> Any:
-    """What happens after a validation: the line in metrics.jsonl, a few captions to look at, and the bundle if it is the best yet."""
-    chosen = material.shown[:: max(1, len(material.shown) // _SAMPLE_PICTURES)][:_SAMPLE_PICTURES]
-    embeddings = material.store.gather([image.image_id for image in chosen]) if chosen and material.store else None
-
-    def keep(validated: Validated) -> None:
-        captions = captioner.caption_embeddings(embeddings) if embeddings is not None else []
-        run.log(
-            {
-                "step": validated.step,
-                "val_loss": validated.loss,
-                "best": validated.is_best,
-                "samples": [{"image": image.name, "caption": caption.text} for image, caption in zip(chosen, captions, strict=True)],
-            }
-        )
-        label = "validation loss" if material.val else "training loss"
-        events(Note(f"step {validated.step:,}: {label} {validated.loss:.3f}{' (best)' if validated.is_best else ''}"))
-        for image, caption in zip(chosen, captions, strict=True):
-            events(Note(f"  {image.name}: {caption.text}"))
-        if validated.is_best:
-            captioner.info["training"] = {"run": run.name, "step": validated.step, "loss": round(validated.loss, 4)}
-            save_bundle(captioner, run.best)
-
-    return keep

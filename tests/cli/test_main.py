@@ -38,9 +38,9 @@ def test_the_commands_of_the_front_desk_are_these() -> None:
     assert sorted(COMMAND_LINES) == sorted(
         [
             *("dataset add", "dataset list", "dataset export", "dataset show", "dataset remove"),
-            *("embed", "train", "caption", "doctor"),
+            *("embed", "train", "caption", "eval", "doctor"),
             *("model list", "model show", "model import", "model pull", "model use", "model remove"),
-            *("runs list", "runs show", "runs remove"),
+            *("runs list", "runs show", "runs compare", "runs remove"),
             *("recipe list", "recipe show", "recipe copy", "recipe check"),
         ]
     )

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import io
-
 import pytest
 
 from clipcap_cli.cli import progress as module
 from clipcap_cli.cli.out import out
 from clipcap_cli.cli.progress import Lines, progress
-from clipcap_cli.events import Advanced, Finished, Note, Started
+from clipcap_cli.events import Advanced, Finished, Note, Started, Validated
 
 
 class Clock:
@@ -70,22 +68,16 @@ def test_notes_are_said_once_and_warnings_even_when_quiet(capsys: pytest.Capture
     assert capsys.readouterr().err == "bf16: this CPU has AMX\nWarning: mend [this]\n"
 
 
-def test_on_a_terminal_a_bar_is_drawn_and_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    terminal = Terminal()
-    monkeypatch.setattr("sys.stderr", terminal)
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "120")
-    with progress() as listen:
-        listen(Started("train", 10, "steps"))
-        listen(Advanced("train", 5, {"loss": 1.5}))
-        listen(Note("a [red] note"))
-        listen(Finished("train"))
-    drawn = terminal.getvalue()
-    assert "5 of 10 steps" in drawn
-    assert "loss 1.5" in drawn
-    assert "a [red] note\n" in drawn
-    assert drawn.rstrip().endswith(("\x1b[2K", "\x1b[?25h"))
+def test_a_log_gets_what_a_validation_found_with_its_captions_and_of_a_step_what_a_line_has_room_for(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    listen = Lines()
+    listen(Started("train", 20, "steps"))
+    clock.now += 10
+    listen(Advanced("train", 10, {"loss": 2.5, "epoch": 1, "lr": 0.001, "captions_per_s": 64.0}))
+    listen(Validated(10, {"cider": 0.8125, "validation loss": 2.25}, True, {"a.jpg": "an [apple]"}))
+    listen(Validated(20, {"validation loss": 2.5}, False, {}))
+    assert capsys.readouterr().err.splitlines() == [
+        "train: 10 of 20 steps, 1/s, loss 2.5, epoch 1, 10 s left",
+        "step 10: cider 0.812, validation loss 2.250 (best)",
+        "  a.jpg: an [apple]",
+        "step 20: validation loss 2.500",
+    ]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -59,6 +60,21 @@ def test_show_has_the_curve_the_captions_and_the_bundle(clipcap: Clipcap, run: R
     shown = json.loads(clipcap("runs", "show", "food", "--json").out)
     assert shown["bundle"] == str(run.best)
     assert [validation["val_loss"] for validation in shown["validations"]] == [2.25, 2.5]
+
+
+def test_a_run_chosen_by_a_score_shows_it(clipcap: Clipcap, run: Run) -> None:
+    run.write_info(replace(run.info, select_by="cider", best_score=0.875))
+    for step, score in ((300, 0.875), (400, 0.5)):
+        run.log({"step": step, "val_loss": 2.0, "score": score, "select_by": "cider", "best": score > 0.5, "samples": []})
+    assert "cider 0.875" in clipcap("runs", "list").out
+    said = clipcap("runs", "show", "food").out
+    assert "cider          █▁  from 0.875 to 0.500, best 0.875" in said
+    assert [line.split() for line in said.splitlines() if line.startswith(("step", " 100", " 300"))] == [
+        ["step", "loss", "cider", "first", "sample"],
+        ["100", "2.250", "-", "best", "an", "[apple]", "at", "100"],
+        ["300", "2.000", "0.875", "best"],
+    ]
+    assert json.loads(clipcap("runs", "show", "food", "--json").out)["best_score"] == 0.875
 
 
 def test_remove_asks_first_and_needs_yes_where_nobody_can_answer(clipcap: Clipcap, run: Run) -> None:

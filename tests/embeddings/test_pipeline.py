@@ -27,7 +27,7 @@ class Pictures:
     def images(self, split=None):
         return [SimpleNamespace(image_id=image_id_of(path.read_bytes()), path=path, name=path.name) for path in self.paths]
 
-    def image_ids(self):
+    def image_ids(self, split=None):
         return ids_of(self.images())
 
 

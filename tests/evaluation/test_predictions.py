@@ -66,7 +66,7 @@ def test_a_picture_with_two_captions_is_an_error_that_says_where_both_are(tmp_pa
 
 def test_a_name_that_may_mean_two_pictures_is_an_error(tmp_path):
     read(tmp_path, "x.json", [{"image_id": "a.jpg", "caption": "x"}])
-    with pytest.raises(InputError, match="may mean 2 pictures, such as 'one/a.jpg' and 'two/a.jpg'"):
+    with pytest.raises(InputError, match=r"may mean 2 pictures, such as 'one/a.jpg' and 'two/a.jpg'"):
         one_each(read_predictions(tmp_path / "x.json"), ["one/a.jpg", "two/a.jpg"], IDS[:2])
 
 

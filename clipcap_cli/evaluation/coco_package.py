@@ -1,0 +1,121 @@
+"""METEOR and SPICE, by the Java programs that the package pycocoevalcap brings (extra `coco`).
+
+The programs are called without the package's own Python: that one prints, downloads and writes into its folder. What they need while they run lies
+in a temporary folder, what they say is read here. Source: Denkowski and Lavie 2014 (METEOR 1.5); Anderson et al. 2016 (SPICE, arXiv 1607.08822).
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from clipcap_cli.errors import MissingError
+from clipcap_cli.evaluation.corpus import Corpus
+from clipcap_cli.evaluation.metric import Floats, Metric, mean_metric
+
+FAMILIES = ("meteor", "spice")
+_SEPARATOR = " ||| "
+_LENGTHS, _CHUNKS, _MATCHED = [0, 1], 20, [21, 22]  # places in a line of METEOR's statistics
+_NEEDED = {
+    "meteor": ("meteor/meteor-1.5.jar", "meteor/data/paraphrase-en.gz"),
+    "spice": ("spice/spice-1.0.jar", "spice/lib/stanford-corenlp-3.6.0.jar", "spice/lib/stanford-corenlp-3.6.0-models.jar"),
+}
+_HINTS = {
+    "meteor": 'pip install "clipcap-cli[coco]"',
+    "spice": "SPICE also needs the two jars of Stanford CoreNLP 3.6.0 (stanford-corenlp-full-2015-12-09.zip, 536 MB, nlp.stanford.edu/software): "
+    "put stanford-corenlp-3.6.0.jar and stanford-corenlp-3.6.0-models.jar into {folder}.",
+}
+
+
+def check_available(family: str) -> Path:
+    """The package's folder, if METEOR or SPICE can be computed.
+
+    Raises:
+        MissingError: Java, the package or a jar is not here.
+    """
+    name = family.upper()
+    if shutil.which("java") is None:
+        raise MissingError(f"{name} needs Java, and there is no program `java`", hint="Install a Java runtime (8 or newer), or leave this metric out.")
+    spec = importlib.util.find_spec("pycocoevalcap")
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingError(f"{name} needs the package pycocoevalcap", hint='pip install "clipcap-cli[coco]"')
+    folder = Path(next(iter(spec.submodule_search_locations)))
+    missing = [path for path in _NEEDED[family] if not (folder / path).is_file()]
+    if missing:
+        hint = _HINTS[family].format(folder=folder / "spice" / "lib")
+        raise MissingError(f"{name} needs files that are not here: {', '.join(missing)}", where=str(folder), hint=hint)
+    return folder
+
+
+def meteor(corpus: Corpus) -> Metric:
+    """METEOR of tokenised captions.
+
+    Raises:
+        MissingError: it cannot be computed here.
+    """
+    folder = check_available("meteor")
+    lines = [_SEPARATOR.join(["SCORE", *references, _plain(candidate)]) for references, candidate in _captions(corpus)]
+    rows = np.array([[float(number) for number in line.split()] for line in _ask_meteor(folder, lines)])
+    of_sums = functools.partial(_meteor_of_sums, folder)
+    per_image = of_sums(rows)
+    # Where both captions match as a whole, the program's own sum over captions counts no chunk.
+    whole = (rows[:, _CHUNKS] == 1) & (rows[:, _MATCHED] == rows[:, _LENGTHS]).all(1)
+    rows[whole, _CHUNKS] = 0
+    return Metric("METEOR", per_image, rows, of_sums)
+
+
+def spice(corpus: Corpus) -> Metric:
+    """SPICE of tokenised captions: the mean F-measure of pictures.
+
+    Raises:
+        MissingError: it cannot be computed here.
+    """
+    folder = check_available("spice")
+    entries = [{"image_id": number, "test": candidate, "refs": references} for number, (references, candidate) in enumerate(_captions(corpus))]
+    with tempfile.TemporaryDirectory(prefix="clipcap-spice-") as place:
+        asked, answered, cache = Path(place, "captions.json"), Path(place, "scores.json"), Path(place, "cache")
+        cache.mkdir()
+        asked.write_text(json.dumps(entries), encoding="utf-8")
+        jar = str(folder / "spice" / "spice-1.0.jar")
+        _run(["java", "-Xmx8G", "-jar", jar, str(asked), "-cache", str(cache), "-out", str(answered), "-subset", "-silent"], "", "SPICE")
+        found = {item["image_id"]: item["scores"]["All"]["f"] for item in json.loads(answered.read_text(encoding="utf-8"))}
+    return mean_metric("SPICE", np.array([float(found[number]) for number in range(corpus.pictures)]))
+
+
+def _meteor_of_sums(folder: Path, sums: Floats) -> Floats:
+    """METEOR is a function of sums of what was matched; only the program knows which."""
+    flat = sums.reshape(-1, sums.shape[-1])
+    # Of each line come the score of the one segment in it, and that of all of its segments.
+    answers = _ask_meteor(folder, [f"EVAL{_SEPARATOR}{' '.join(map(repr, row))}" for row in flat.tolist()])
+    return np.array([float(line) for line in answers[::2]]).reshape(sums.shape[:-1])
+
+
+def _ask_meteor(folder: Path, lines: Sequence[str]) -> list[str]:
+    jar = str(folder / "meteor" / "meteor-1.5.jar")
+    command = ["java", "-Xmx2G", "-Dfile.encoding=UTF-8", "-jar", jar, "-", "-", "-stdio", "-l", "en", "-norm"]
+    return _run(command, "\n".join(lines) + "\n", "METEOR").splitlines()
+
+
+def _captions(corpus: Corpus) -> list[tuple[list[str], str]]:
+    firsts = np.searchsorted(corpus.picture, np.arange(corpus.pictures + 1)).tolist()
+    return [(corpus.references[firsts[row] : firsts[row + 1]], corpus.candidates[row]) for row in range(corpus.pictures)]
+
+
+def _plain(candidate: str) -> str:
+    return candidate.replace("|||", "").replace("  ", " ")
+
+
+def _run(command: list[str], text: str, name: str) -> str:
+    done = subprocess.run(command, input=text, capture_output=True, text=True, encoding="utf-8", check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise MissingError(f"{name}'s Java program failed: {last[:300]}", hint="Try another Java runtime (8 or 11), or leave this metric out.")
+    return done.stdout

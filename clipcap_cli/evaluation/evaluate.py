@@ -1,0 +1,305 @@
+"""One evaluation from a captioner, or from a file of anybody's captions, to scores with intervals and baselines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from clipcap_cli.captioner.captioner import check_encoder
+from clipcap_cli.captioner.decoding.settings import change_decoding
+from clipcap_cli.captioner.manifest import read_manifest
+from clipcap_cli.captioner.models import Found, find_captioner
+from clipcap_cli.datasets.dataset import Dataset, Image
+from clipcap_cli.datasets.records import NO_OPTIONS, ReaderOptions
+from clipcap_cli.embeddings.pipeline import embed_dataset
+from clipcap_cli.embeddings.store import EmbeddingStore
+from clipcap_cli.encoders.base import ImageEncoder, TextEncoder
+from clipcap_cli.encoders.registry import load_encoder
+from clipcap_cli.errors import InputError
+from clipcap_cli.evaluation.baselines import human_captions, most_frequent, nearest_consensus, random_captions
+from clipcap_cli.evaluation.captioning import Asking, write_captions
+from clipcap_cli.evaluation.cider import DocumentFrequencies
+from clipcap_cli.evaluation.comparison import Difference, compare
+from clipcap_cli.evaluation.judge import CLIP, ClipView, Judge, check_families
+from clipcap_cli.evaluation.language import describe
+from clipcap_cli.evaluation.pictures import Learned, Pictures, choose_pictures, what_was_learned
+from clipcap_cli.evaluation.predictions import SUFFIXES, listed, one_each, read_predictions
+from clipcap_cli.evaluation.scores import Scores, System
+from clipcap_cli.evaluation.scoring import OVERLAP
+from clipcap_cli.events import Listener, Note, silent
+from clipcap_cli.recipe.schema import Decode
+from clipcap_cli.storage.home import Home, open_home
+from clipcap_cli.training.runs import Run
+
+HUMAN, NEAREST, RANDOM, FREQUENT = "human", "nearest neighbours", "random caption", "most frequent"
+_FEW = 100  # pictures
+_GALLERY = 50_000  # training pictures at most that neighbours are looked for among, evenly taken
+
+
+@dataclass(frozen=True)
+class _Captions:
+    """What is scored: captions by picture, and where they came from."""
+
+    of: Mapping[str, str]
+    cut: Sequence[bool] | None
+    path: Path
+    settings: Mapping[str, str]
+
+
+def evaluate(
+    what: Run | str | os.PathLike[str] | None = None,
+    dataset: str | None = None,
+    *,
+    split: str | None = None,
+    metrics: Sequence[str] = OVERLAP,
+    decode: Mapping[str, Any] | None = None,
+    references: Path | None = None,
+    frequencies: DocumentFrequencies | None = None,
+    clip: str | None = None,
+    encoder: str | None = None,
+    baselines: bool = True,
+    partial: bool = False,
+    columns: ReaderOptions = NO_OPTIONS,
+    precision: str = "fp32",
+    seed: int = 0,
+    batch_size: int = 32,
+    home: Home | None = None,
+    device: str = "auto",
+    events: Listener = silent,
+) -> Scores:
+    """Score captions.
+
+    Args:
+        what: a run, a model, a bundle's folder, or a file of captions (COCO results, JSON lines, CSV); None for the model in use.
+        dataset: its name; None for the one that the captioner was trained on.
+        split: None for "test".
+        metrics: families out of `FAMILIES`: "bleu", "rouge-l", "cider", "meteor", "spice", "clipscore", "retrieval".
+        decode: what to do otherwise than by the captioner's default, as in the recipe.
+        references: a file of references in the place of a dataset.
+        frequencies: document frequencies of a corpus for CIDEr; None for those of the evaluated references.
+        clip: encoder for CLIPScore and retrieval; None for the captioner's own.
+        encoder: of the nearest neighbours; None for the captioner's own.
+        baselines: whether to score what a captioner has to beat.
+        partial: score what a file of captions has, also when pictures are missing from it.
+        columns: names of the columns of a table of captions.
+        precision, seed, batch_size, device: of writing captions.
+        home: the store; None for the usual one.
+
+    Returns:
+        The scores, with 95 % intervals. The captions are kept: asking again for other metrics does not write them again.
+
+    Raises:
+        InputError: something that was named is not there, or the captions do not fit the pictures.
+        MissingError: weights, a package or a program are missing.
+        StoreError: the store cannot be written.
+    """
+    home = home or (what.home if isinstance(what, Run) else open_home())
+    families = check_families(metrics)
+    file, found = _subject(what, home)
+    pictures = choose_pictures(found, dataset, split, references, columns, home)
+    learned = what_was_learned(found, pictures, home)
+    loaded = _encoder_of(found, encoder, home, device, events)
+    scoring = _scoring_encoder(families, clip, loaded, pictures, home, device, events)
+    left_out: list[str] = []
+    if file is not None:
+        captions = _from_file(file, pictures, columns, partial, left_out)
+    else:
+        assert found is not None
+        assert loaded is not None
+        asking = Asking(change_decoding(read_manifest(found.path).decode, decode or {}), seed, precision)
+        captions, pictures = _from_captioner(found, pictures, loaded, asking, left_out, home=home, device=device, batch_size=batch_size, events=events)
+    judge = Judge(families, frequencies, _clip_view(scoring, pictures, home, events))
+    name = found.name if found else file.name if file else ""
+    images = tuple(image for image in pictures.images if image.name in captions.of)
+    told = {image.name: image.captions for image in images}
+    system = judge.system(name, told, captions.of)
+    rivals = _baselines(judge, images, pictures, learned, loaded, events) if baselines else ()
+    verdict = _verdict(system, rivals)
+    language = describe(list(system.captions.values()), training=learned.captions if learned else None, cut=captions.cut)
+    scores = Scores(
+        name=name,
+        run=found.name if found and found.kind == "run" else None,
+        dataset=pictures.name,
+        version=pictures.dataset.version if pictures.dataset else None,
+        split=pictures.split,
+        images=images,
+        system=system,
+        baselines=rivals,
+        language=language,
+        verdict=verdict,
+        settings={
+            "tok": "ptb",
+            "idf": frequencies.name if frequencies else "eval",
+            **captions.settings,
+            **({"clip": judge.clip.encoder.spec} if judge.clip else {}),
+        },
+        predictions=captions.path,
+        left_out=tuple(left_out),
+        warnings=(),
+    )
+    return replace(scores, warnings=tuple(_warnings(scores, pictures, learned, found, judge)))
+
+
+def _subject(what: Run | str | os.PathLike[str] | None, home: Home) -> tuple[Path | None, Found | None]:
+    """The file of captions, or the captioner."""
+    if isinstance(what, Run):
+        what = what.name
+    if what is not None and Path(what).suffix.lower() in SUFFIXES and not (home.runs / what).is_dir() and not (home.models / what).is_dir():
+        return Path(what).expanduser(), None
+    return None, find_captioner(None if what is None else os.fspath(what), home)
+
+
+def _encoder_of(found: Found | None, spec: str | None, home: Home, device: str, events: Listener) -> ImageEncoder | None:
+    """The captioner's encoder, or the one that was named for a file of captions."""
+    if found is None:
+        return load_encoder(spec, home=home, device=device, events=events) if spec else None
+    entry = read_manifest(found.path).encoder
+    loaded = load_encoder(entry.spec, home=home, device=device, events=events)
+    check_encoder(loaded, entry.fingerprint)
+    return loaded
+
+
+def _from_file(file: Path, pictures: Pictures, columns: ReaderOptions, partial: bool, left_out: list[str]) -> _Captions:
+    captions, missing, strangers = one_each(
+        read_predictions(file, columns), [image.name for image in pictures.images], [image.image_id for image in pictures.images]
+    )
+    if not captions:
+        raise InputError(
+            f"none of its pictures is in {pictures.name} ({pictures.split}); it names {listed(strangers)}",
+            where=str(file),
+            hint="Name the dataset and the split that these captions are of.",
+        )
+    if (missing or strangers) and not partial:
+        told = [f"pictures without a caption: {listed(missing)}"] if missing else []
+        told += [f"captions of pictures that are not in {pictures.name} ({pictures.split}): {listed(strangers)}"] if strangers else []
+        raise InputError("; ".join(told), where=str(file), hint="Bring what is missing, or score what both have with --partial.")
+    left_out += missing
+    return _Captions(captions, None, file, {"captions": file.name})
+
+
+def _from_captioner(
+    found: Found, pictures: Pictures, encoder: ImageEncoder, asking: Asking, left_out: list[str], *, home: Home, device: str, batch_size: int, events: Listener
+) -> tuple[_Captions, Pictures]:
+    if pictures.dataset is None:
+        raise InputError("a captioner needs pictures, and a file of references has none", hint="Name a dataset with --dataset.")
+    store = _embedded(pictures.dataset, pictures.split, encoder, events)
+    there = store.places([image.image_id for image in pictures.images]) >= 0
+    left_out += [image.name for image, has_one in zip(pictures.images, there, strict=True) if not has_one]
+    images = [image for image, has_one in zip(pictures.images, there, strict=True) if has_one]
+    if not images:
+        raise InputError(f"no picture of {pictures.name} ({pictures.split}) could be embedded", hint=f"`clipcap embed {pictures.name}` tells why.")
+    label = f"{pictures.name}-{pictures.split}"
+    written = write_captions(found, images, store, asking, home=home, label=label, device=device, batch_size=batch_size, events=events)
+    if written.were_there:
+        events(Note(f"its captions were written before: {written.path}"))
+    captions = dict(zip((image.name for image in images), written.captions, strict=True))
+    return _Captions(captions, written.cut, written.path, _decoding(asking.decode)), replace(pictures, images=images)
+
+
+def _decoding(decode: Decode) -> dict[str, str]:
+    return {"beam": str(decode.beams)} if decode.strategy == "beam" else {"decode": decode.strategy}
+
+
+def _embedded(dataset: Dataset, split: str, encoder: ImageEncoder, events: Listener) -> EmbeddingStore:
+    embedded = embed_dataset(dataset, encoder, split=split, events=events)
+    for problem in embedded.problems[:1]:
+        count = len(embedded.problems)
+        events(Note(f"{count:,} of the pictures could not be embedded and are left out; the first: {problem.message}. {problem.remedy}", "warning"))
+    return embedded.store
+
+
+def _scoring_encoder(
+    families: Sequence[str], clip: str | None, own: ImageEncoder | None, pictures: Pictures, home: Home, device: str, events: Listener
+) -> ImageEncoder | None:
+    """The encoder that judges, where one is needed."""
+    if not set(families) & set(CLIP):
+        return None
+    if pictures.dataset is None:
+        raise InputError("CLIPScore and retrieval need pictures, and a file of references has none", hint="Name a dataset with --dataset.")
+    encoder = load_encoder(clip, home=home, device=device, events=events) if clip else own
+    if not isinstance(encoder, TextEncoder):
+        which = "no encoder is named" if encoder is None else f"{encoder.spec} turns no texts into vectors"
+        raise InputError(f"CLIPScore and retrieval need an encoder with a text tower, and {which}", hint="Name one with --clip, such as openai:ViT-B/32.")
+    return encoder
+
+
+def _clip_view(encoder: ImageEncoder | None, pictures: Pictures, home: Home, events: Listener) -> ClipView | None:
+    if encoder is None or pictures.dataset is None:
+        return None
+    store = _embedded(pictures.dataset, pictures.split, encoder, events)
+    return ClipView(encoder, store, {image.name: image.image_id for image in pictures.images}, home, events)
+
+
+def _baselines(
+    judge: Judge, images: Sequence[Image], pictures: Pictures, learned: Learned | None, encoder: ImageEncoder | None, events: Listener
+) -> tuple[System, ...]:
+    references = {image.name: image.captions for image in images}
+    found = []
+    if people := {name: captions for name, captions in references.items() if len(captions) > 1}:
+        chosen = dict(zip(people, human_captions(list(people.values())), strict=True))
+        found.append(judge.system(HUMAN, {name: others for name, (_, others) in chosen.items()}, {name: text for name, (text, _) in chosen.items()}))
+    if learned is None or not learned.images:
+        return tuple(found)
+    names = list(references)
+    if encoder is not None and pictures.dataset is not None and learned.split != pictures.split and len(learned.images) > 1:
+        captions, neighbours = _neighbours(images, pictures, learned, encoder, events)
+        events(Note(f"{NEAREST}: {neighbours} of {len(learned.images):,} training pictures agree on a caption"))
+        found.append(judge.system(NEAREST, references, dict(zip(names, captions, strict=True))))
+    for name, captions in ((RANDOM, random_captions(learned.captions, len(names))), (FREQUENT, most_frequent(learned.captions, len(names)))):
+        found.append(judge.system(name, references, dict(zip(names, captions, strict=True))))
+    return tuple(found)
+
+
+def _neighbours(images: Sequence[Image], pictures: Pictures, learned: Learned, encoder: ImageEncoder, events: Listener) -> tuple[list[str], int]:
+    assert pictures.dataset is not None
+    store = _embedded(learned.dataset, learned.split, encoder, events)
+    _embedded(pictures.dataset, pictures.split, encoder, events)
+    some = learned.images[:: -(-len(learned.images) // _GALLERY)]
+    there = store.places([image.image_id for image in some]) >= 0
+    gallery = [image for image, has_one in zip(some, there, strict=True) if has_one]
+    return nearest_consensus(
+        store.gather([image.image_id for image in images]), store.gather([image.image_id for image in gallery]), [image.captions for image in gallery]
+    )
+
+
+def _verdict(system: System, rivals: Sequence[System]) -> Difference | None:
+    """How much better than its nearest neighbours it is, by CIDEr-D where that was asked for."""
+    nearest = next((rival for rival in rivals if rival.name == NEAREST), None)
+    if nearest is None:
+        return None
+    names = [metric.name for metric in system.metrics]
+    name = "CIDEr-D" if "CIDEr-D" in names else names[-1]
+    return compare([nearest.metric(name)], [system.metric(name)])[0]
+
+
+def _warnings(scores: Scores, pictures: Pictures, learned: Learned | None, found: Found | None, judge: Judge) -> list[str]:
+    told = []
+    if len(scores.images) < _FEW:
+        told.append(f"{len(scores.images)} pictures are few: under {_FEW}, scores of the same captioner differ widely from one set of pictures to the next")
+    if sum(len(image.captions) == 1 for image in scores.images) > len(scores.images) / 2:
+        told.append("most pictures have one reference: a good caption in other words scores as a wrong one")
+    if learned and found and pictures.dataset:
+        told += _leaks(scores, pictures, learned)
+    if judge.clip and found and judge.clip.encoder.fingerprint == read_manifest(found.path).encoder.fingerprint:
+        told.append(f"{judge.clip.encoder.spec} is the encoder that this captioner was trained on: it judges its own work, and CLIPScore and R@k come out high")
+    if scores.language.collapse:
+        told.append(f"mode collapse: {scores.language.collapse}")
+    verdict = scores.verdict
+    if verdict and (verdict.difference <= 0 or not verdict.is_real):
+        how = "it scores less than" if verdict.difference < 0 else "it cannot be told from"
+        told.append(
+            f"it does not beat its nearest neighbours: {how} what the captions of the most similar training pictures say ({verdict.name} "
+            f"{verdict.second:.3f} against {verdict.first:.3f})"
+        )
+    return told
+
+
+def _leaks(scores: Scores, pictures: Pictures, learned: Learned) -> list[str]:
+    if pictures.dataset and learned.dataset.name == pictures.dataset.name and learned.split == pictures.split:
+        return [f"these pictures are those that it learned from (split {learned.split}): the scores say nothing about other pictures"]
+    seen = {image.image_id for image in learned.images}
+    shared = [image.name for image in scores.images if image.image_id in seen]
+    return [f"pictures that it learned from are among these, {listed(shared)}"] if shared else []

@@ -1,0 +1,97 @@
+"""Two captioners, or files of captions, on the same pictures: which differences are real, and where they differ most."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clipcap_cli.errors import InputError
+from clipcap_cli.evaluation.comparison import Difference, compare, most_changed
+from clipcap_cli.evaluation.scores import Scores, difference_as_dict
+
+_MAIN = "CIDEr-D"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A picture that one captions better than the other, by the main metric."""
+
+    image: str
+    first: str
+    second: str
+    difference: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was found.
+
+    Attributes:
+        differences: of each metric, second - first.
+        main: the metric by which `changes` are sorted.
+        changes: every picture that scores differently, the greatest difference first.
+        same_captions: pictures that both caption word for word alike.
+    """
+
+    first: Scores
+    second: Scores
+    differences: tuple[Difference, ...]
+    main: str
+    changes: tuple[Change, ...]
+    same_captions: int
+
+    def as_dict(self, changes: int) -> dict[str, Any]:
+        """Plain JSON values, with so many of the changes."""
+        return {
+            "first": self.first.name,
+            "second": self.second.name,
+            "dataset": self.first.dataset,
+            "split": self.first.split,
+            "pictures": len(self.first.images),
+            "differences": [difference_as_dict(difference) for difference in self.differences],
+            "same_captions": self.same_captions,
+            "sorted_by": self.main,
+            "changes": [vars(change) for change in self.changes[:changes]],
+        }
+
+
+def put_side_by_side(first: Scores, second: Scores) -> Comparison:
+    """Compare two evaluations.
+
+    Raises:
+        InputError: they are not of the same pictures, or were not scored by the same metrics.
+    """
+    if (first.dataset, first.version, first.split) != (second.dataset, second.version, second.split) or [image.name for image in first.images] != [
+        image.name for image in second.images
+    ]:
+        raise InputError(
+            f"{first.name} was scored on {len(first.images):,} pictures of {first.data}, {second.name} on {len(second.images):,} of {second.data}",
+            hint="Compare on the same pictures: name the dataset and the split.",
+        )
+    names = [metric.name for metric in first.system.metrics]
+    if names != [metric.name for metric in second.system.metrics]:
+        raise InputError(f"{first.name} and {second.name} were not scored by the same metrics")
+    main = _MAIN if _MAIN in names else names[-1]
+    captions = [(image.name, first.system.captions[image.name], second.system.captions[image.name]) for image in first.images]
+    changed = most_changed(first.system.metric(main), second.system.metric(main))
+    return Comparison(
+        first,
+        second,
+        tuple(compare(first.system.metrics, second.system.metrics)),
+        main,
+        tuple(Change(*captions[picture], change) for picture, change in changed),
+        sum(one == other for _, one, other in captions),
+    )
+
+
+def verdict(differences: Sequence[Difference], first: str, second: str) -> str:
+    """One sentence: which is better, if that can be said."""
+    real = [difference for difference in differences if difference.is_real]
+    if not real:
+        return f"{first} and {second} cannot be told apart: no difference is larger than chance makes"
+    better = [difference.name for difference in real if difference.difference > 0]
+    worse = [difference.name for difference in real if difference.difference < 0]
+    if better and worse:
+        return f"{second} is better by {', '.join(better)} and worse by {', '.join(worse)}"
+    return f"{second} is {'better' if better else 'worse'} than {first} by {', '.join(better or worse)}"

@@ -1,0 +1,183 @@
+"""From a captioner, or a file of anybody's captions, to scores with intervals and baselines."""
+
+import json
+
+import pytest
+
+from clipcap_cli.datasets.dataset import open_dataset
+from clipcap_cli.errors import InputError
+from clipcap_cli.evaluation.cider import count_documents, read_frequencies, write_frequencies
+from clipcap_cli.evaluation.evaluate import FREQUENT, HUMAN, NEAREST, RANDOM, evaluate
+from clipcap_cli.evaluation.frequencies import find_frequencies
+from clipcap_cli.evaluation.versus import put_side_by_side, verdict
+from clipcap_cli.events import Note
+from clipcap_cli.training.runs import open_run
+
+
+def results(tmp_path, captions, name="captions.json"):
+    path = tmp_path / name
+    path.write_text(json.dumps([{"image_id": image, "caption": caption} for image, caption in captions.items()]))
+    return path
+
+
+PERFECT = {f"{name}5.png": f"a {name} picture" for name in ("red", "green", "blue", "grey")}
+
+
+def test_a_run_is_scored_beside_what_it_has_to_beat(colours):
+    scores = evaluate("colours", home=colours)
+
+    assert (scores.data, len(scores.images), scores.run) == ("colours v1, split test", 4, "colours")
+    assert [system.name for system in scores.baselines] == [HUMAN, NEAREST, RANDOM, FREQUENT]
+    assert scores["CIDEr-D"] == scores.system.metric("CIDEr-D").score > 0
+    for system in (scores.system, *scores.baselines):
+        assert [metric.name for metric in system.metrics] == ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr", "CIDEr-D"]
+        assert all(interval.low <= metric.score <= interval.high for metric, interval in zip(system.metrics, system.intervals, strict=True))
+    nearest = scores.baselines[1]
+    assert all(name[:-5] in caption for name, caption in nearest.captions.items())
+    assert scores.verdict.first == nearest.metric("CIDEr-D").score
+    assert scores.signature("CIDEr-D").startswith("CIDEr-D|n:4|refs:2|tok:ptb|idf:eval|beam:2|clipcap:")
+    assert "idf" not in scores.signature("BLEU-4")
+    json.dumps(scores.as_dict(), allow_nan=False)
+
+
+def test_captions_are_kept_as_coco_results_and_a_second_metric_writes_none(colours, monkeypatch):
+    first = evaluate(open_run("colours", home=colours), metrics=["bleu"])
+    kept = json.loads(first.predictions.read_text())
+    assert [entry["image_id"] for entry in kept] == [image.name for image in first.images]
+    assert {entry["image_id"]: entry["caption"] for entry in kept} == first.system.captions
+
+    monkeypatch.setattr("clipcap_cli.evaluation.captioning.load_bundle", None)  # whoever would write captions fails
+    heard = []
+    second = evaluate("colours", metrics=["cider"], home=colours, events=heard.append)
+    assert second.system.captions == first.system.captions
+    assert any(isinstance(event, Note) and "written before" in event.text for event in heard)
+    with pytest.raises(TypeError):
+        evaluate("colours", decode={"beams": 3}, home=colours)  # another way of writing, other captions
+
+
+def test_a_damaged_file_of_kept_captions_is_written_anew(colours):
+    first = evaluate("colours", home=colours, baselines=False)
+    first.predictions.write_text("[")
+    assert evaluate("colours", home=colours, baselines=False).system.captions == first.system.captions
+    assert json.loads(first.predictions.read_text())
+
+
+def test_anybodys_captions_can_be_scored(colours, tmp_path):
+    scores = evaluate(results(tmp_path, PERFECT), "colours", home=colours)
+    assert scores["BLEU-3"] == pytest.approx(1)
+    assert scores["ROUGE-L"] == 1
+    assert [system.name for system in scores.baselines] == [HUMAN, RANDOM, FREQUENT]  # no encoder is named, so there are no neighbours
+    with_neighbours = evaluate(results(tmp_path, PERFECT), "colours", encoder="efficientnet-lite0", home=colours)
+    assert NEAREST in [system.name for system in with_neighbours.baselines]
+
+
+def test_references_may_come_from_a_file(colours, tmp_path):
+    references = tmp_path / "references.csv"
+    references.write_text("image,caption\na.jpg,a red square\na.jpg,a square in red\nb.jpg,two blue circles\n")
+    scores = evaluate(results(tmp_path, {"a": "a red square", "b": "two blue circles"}), references=references, home=colours)
+    assert scores["ROUGE-L"] == 1
+    assert scores.data == "references.csv"
+    human = scores.baselines[0]
+    assert (human.name, list(human.captions)) == (HUMAN, ["a.jpg"])
+
+
+def test_pictures_that_one_side_lacks_are_listed_and_left_out_only_when_asked(colours, tmp_path):
+    some = {**dict(list(PERFECT.items())[:3]), "elsewhere.jpg": "x"}
+    with pytest.raises(InputError, match=r"pictures without a caption: 1: 'grey5.png'; captions of pictures that are not in .*: 1: 'elsewhere.jpg'"):
+        evaluate(results(tmp_path, some), "colours", home=colours)
+    scores = evaluate(results(tmp_path, some), "colours", partial=True, home=colours)
+    assert (len(scores.images), scores.left_out) == (3, ("grey5.png",))
+    with pytest.raises(InputError, match="none of its pictures is in colours"):
+        evaluate(results(tmp_path, {"elsewhere.jpg": "x"}), "colours", home=colours)
+
+
+def test_one_is_warned_of_few_pictures_and_single_references_and_pictures_that_were_learned_from(colours, tmp_path):
+    references = tmp_path / "references.csv"
+    references.write_text("image,caption\na.jpg,a red square\nb.jpg,two blue circles\n")
+    told = "\n".join(evaluate(results(tmp_path, {"a": "a", "b": "b"}), references=references, home=colours).warnings)
+    assert "2 pictures are few" in told
+    assert "one reference" in told
+    assert "learned from (split train)" in "\n".join(evaluate("colours", split="train", home=colours).warnings)
+
+
+def test_a_captioner_that_is_no_better_than_its_neighbours_is_told_so(colours, tmp_path):
+    worse = results(tmp_path, dict.fromkeys(PERFECT, "a dog runs on the grass"))
+    scores = evaluate(worse, "colours", encoder="efficientnet-lite0", home=colours)
+    assert scores.verdict.difference < 0
+    assert any("does not beat its nearest neighbours: it scores less" in warning for warning in scores.warnings)
+
+
+def test_clipscore_needs_a_text_tower_and_warns_of_judging_ones_own_work(colours, tmp_path):
+    with pytest.raises(InputError, match="efficientnet-lite0 turns no texts into vectors") as caught:
+        evaluate("colours", metrics=["clipscore"], home=colours)
+    assert "--clip" in caught.value.hint
+    scores = evaluate(results(tmp_path, PERFECT), "colours", metrics=["clipscore", "retrieval"], clip="hf:colours", home=colours)
+    assert [metric.name for metric in scores.system.metrics] == ["CLIPScore", "RefCLIPScore", "R@1", "R@5", "R@10"]
+    assert scores["CLIPScore"] > 2.4
+    assert scores["R@1"] == 1
+    assert scores.signature("CLIPScore").endswith("|clip:hf:colours|clipcap:" + scores.signature("CLIPScore").rpartition(":")[2])
+
+
+def test_document_frequencies_of_a_corpus_take_the_place_of_those_of_the_set(colours, tmp_path):
+    path = results(tmp_path, dict(list(PERFECT.items())[:1]))
+    alone = evaluate(path, "colours", partial=True, home=colours)
+    assert alone["CIDEr-D"] == 0  # one picture: no word is rarer than another
+
+    frequencies = find_frequencies("colours:train", colours)
+    write_frequencies(tmp_path / "idf.json", frequencies)
+    assert (
+        read_frequencies(tmp_path / "idf.json")
+        == frequencies
+        == count_documents("colours:train", [i.captions for i in open_dataset("colours", home=colours).images("train")])
+    )
+    scores = evaluate(path, "colours", partial=True, frequencies=find_frequencies(str(tmp_path / "idf.json"), colours), home=colours)
+    assert scores["CIDEr-D"] > 1
+    assert "idf:colours:train" in scores.signature("CIDEr-D")
+
+
+def test_stored_frequencies_of_the_same_set_change_nothing(colours, tmp_path):
+    path = results(tmp_path, PERFECT)
+    plain = evaluate(path, "colours", home=colours)
+    stored = evaluate(path, "colours", frequencies=find_frequencies("colours:test", colours), home=colours)
+    assert stored["CIDEr"] == pytest.approx(plain["CIDEr"])
+
+
+def test_two_are_put_side_by_side_picture_by_picture(colours, tmp_path):
+    good = evaluate(results(tmp_path, PERFECT, "good.json"), "colours", home=colours, baselines=False)
+    bad = evaluate(results(tmp_path, {**PERFECT, "red5.png": "a dog"}, "bad.json"), "colours", home=colours, baselines=False)
+
+    comparison = put_side_by_side(good, bad)
+    assert comparison.same_captions == 3
+    assert [(change.image, change.first, change.second, change.difference < 0) for change in comparison.changes] == [
+        ("red5.png", "a red picture", "a dog", True)
+    ]
+    assert "cannot be told apart" in verdict(comparison.differences, "good", "bad")  # one picture of four proves nothing
+    json.dumps(comparison.as_dict(5), allow_nan=False)
+    with pytest.raises(InputError, match=r"Compare on the same pictures|was scored on"):
+        put_side_by_side(good, evaluate("colours", split="val", home=colours, baselines=False))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"what": "colourz"}, "no model or run named 'colourz'"),
+        ({"dataset": "colors"}, "no dataset named 'colors'"),
+        ({"split": "tset"}, "no split 'tset'"),
+        ({"metrics": ["ciderr"]}, r"no metric 'ciderr'; did you mean 'cider'\?"),
+        ({"what": "none.json"}, r"not said which pictures|no such file"),
+        ({"decode": {"beems": 3}}, "unknown setting 'beems'"),
+    ],
+)
+def test_a_wrong_name_is_told_with_what_was_meant(colours, arguments, message):
+    with pytest.raises(InputError, match=message):
+        evaluate(**{"what": "colours", "home": colours, **arguments})
+
+
+def test_frequencies_that_are_none_are_refused(tmp_path, home):
+    path = tmp_path / "x.json"
+    with pytest.raises(InputError, match="no such file of document frequencies"):
+        read_frequencies(path)
+    for content in ("{", "[]", '{"documents": 0, "counts": {}}', '{"documents": 3, "counts": {"a": "b"}}'):
+        path.write_text(content)
+        with pytest.raises(InputError, match=r"cannot be read|no document frequencies"):
+            read_frequencies(path)
