@@ -4,8 +4,7 @@
 
 FLICKR8K is the data set's folder. Every choice is `recipes/flickr8k.yaml` with one thing changed. How many steps it gets is worked out once, by a short trial
 of each choice, and kept in OUTPUT/steps-MINUTES.json: all get the steps of equal minutes of one thread, each with a whole schedule, whatever else the machine
-does. Writes OUTPUT/CHOICE-SEED.jsonl, the captions of the validation pictures (beam 5), and goes on where it was stopped. With pycocoevalcap and Java at hand,
-scores come beside them; the references are those of the data set.
+does. Writes OUTPUT/CHOICE-SEED.jsonl, the captions of the validation pictures (beam 5), and goes on where it was stopped; then prints their scores.
 """
 
 from __future__ import annotations
@@ -26,6 +25,8 @@ import clipcap_cli as clipcap
 from clipcap_cli.captioner.bundle import load_bundle
 from clipcap_cli.embeddings.store import open_store
 from clipcap_cli.encoders.registry import load_encoder
+from clipcap_cli.evaluation.corpus import make_corpus
+from clipcap_cli.evaluation.scoring import overlap_metrics
 from clipcap_cli.events import Advanced, Listener, silent
 from clipcap_cli.storage.home import open_home
 
@@ -128,26 +129,16 @@ def report(folder: Path) -> None:
     for choice in CHOICES:
         runs = found.get(choice, [])
         if runs:
-            cells = [spread_of([run[key] for run in runs], 3) if key in runs[0] else "" for key in ("CIDEr", "BLEU-4", "val_loss")]
+            cells = [spread_of([run[key] for run in runs], 3) for key in ("CIDEr-D", "BLEU-4", "val_loss")]
             rows.append((choice, *cells, runs[0]["steps"], len(runs)))
-    table(("choice", "CIDEr, median (least to greatest)", "BLEU-4", "validation loss", "steps", "seeds"), rows)
+    table(("choice", "CIDEr-D, median (least to greatest)", "BLEU-4", "validation loss", "steps", "seeds"), rows)
 
 
 def scores_of(lines: list[dict[str, Any]]) -> dict[str, float]:
-    """CIDEr and BLEU-4 by the reference implementation; nothing where it is not installed."""
-    try:
-        from pycocoevalcap.bleu.bleu import Bleu
-        from pycocoevalcap.cider.cider import Cider
-        from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
-    except ImportError:
-        return {}
-    references = {number: [{"caption": text} for text in line["references"]] for number, line in enumerate(lines)}
-    candidates = {number: [{"caption": line["caption"]}] for number, line in enumerate(lines)}
-    tokenizer = PTBTokenizer()
-    references, candidates = tokenizer.tokenize(references), tokenizer.tokenize(candidates)
-    bleu, _ = Bleu(4).compute_score(references, candidates, verbose=0)
-    cider, _ = Cider().compute_score(references, candidates)
-    return {"CIDEr": float(cider), "BLEU-4": float(bleu[3])}
+    """All scores of one training's captions."""
+    references = {line["image"]: line["references"] for line in lines}
+    metrics = overlap_metrics(make_corpus(references, {line["image"]: line["caption"] for line in lines}))
+    return {metric.name: metric.score for metric in metrics}
 
 
 if __name__ == "__main__":

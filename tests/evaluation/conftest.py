@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from mean_colour import COLOURS, ColourEncoder
 from PIL import Image
 
 from clipcap_cli.datasets.adding import add_dataset
@@ -10,7 +11,6 @@ from clipcap_cli.storage.home import Home
 from clipcap_cli.training import train as train_module
 from clipcap_cli.training.train import train
 
-COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "grey": (128, 128, 128)}
 SETTINGS = {
     "name": "colours",
     "dataset.name": "colours",
@@ -23,18 +23,6 @@ SETTINGS = {
     "decode.beams": 2,
     "decode.max_tokens": 8,
 }
-
-
-class ColourEncoder:
-    """The mean colour of a picture as its embedding, and a text's colour as its own."""
-
-    spec, fingerprint, embedding_size, image_size, precision = "efficientnet-lite0", "c0105" * 8, 3, 8, "fp32"
-
-    def preprocess(self, image):
-        return np.asarray(image.resize((8, 8)))
-
-    def encode(self, batch):
-        return batch.astype(np.float32).mean((1, 2)) / 255
 
 
 class ReadingEncoder(ColourEncoder):

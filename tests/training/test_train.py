@@ -5,6 +5,7 @@ import signal
 import numpy as np
 import pytest
 import torch
+from mean_colour import COLOURS, ColourEncoder
 from PIL import Image
 
 from clipcap_cli.captioner.bundle import load_bundle
@@ -16,7 +17,6 @@ from clipcap_cli.training import train as train_module
 from clipcap_cli.training.runs import list_runs, open_run, remove_run
 from clipcap_cli.training.train import train
 
-COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "grey": (128, 128, 128)}
 SETTINGS = {
     "dataset.name": "colours",
     "language_model.name": "builtin:nano",
@@ -28,18 +28,6 @@ SETTINGS = {
     "decode.beams": 2,
     "decode.max_tokens": 8,
 }
-
-
-class ColourEncoder:
-    """The mean colour of a picture as its embedding."""
-
-    spec, fingerprint, embedding_size, image_size, precision = "efficientnet-lite0", "c0105" * 8, 3, 8, "fp32"
-
-    def preprocess(self, image):
-        return np.asarray(image.resize((8, 8)))
-
-    def encode(self, batch):
-        return batch.astype(np.float32).mean((1, 2)) / 255
 
 
 @pytest.fixture
