@@ -118,24 +118,18 @@ def compare(
 ) -> None:
     """Say which differences between two captioners are real, and where they differ most. Both are scored on the same pictures."""
     from clipcap_cli.cli.scores import show_comparison
-    from clipcap_cli.evaluation.evaluate import evaluate
-    from clipcap_cli.evaluation.versus import put_side_by_side
+    from clipcap_cli.evaluation.versus import compare_captioners
     from clipcap_cli.recipe.reading import parse_values
 
     settings.kept = "Captions and embeddings that were finished are kept."
     decoding = {**parse_values(decode or ()), **({"beams": beam} if beam else {})}
     with progress() as events:
-        one = evaluate(
-            first, dataset, split=split, metrics=metrics or (), decode=decoding, clip=clip, baselines=False, home=home(), device=device, events=events
+        comparison = compare_captioners(
+            first, second, dataset, split=split, metrics=metrics or (), decode=decoding, clip=clip, home=home(), device=device, events=events
         )
-        # The pictures of the first, so that the two meet on the same ones.
-        other = evaluate(
-            second, one.dataset, split=one.split, metrics=metrics or (), decode=decoding, clip=clip, baselines=False, home=home(), device=device, events=events
-        )
-    comparison = put_side_by_side(one, other)
     out.result(comparison.as_dict(show))
     show_comparison(comparison, show)
-    for warning in dict.fromkeys([*one.warnings, *other.warnings]):
+    for warning in dict.fromkeys([*comparison.first.warnings, *comparison.second.warnings]):
         out.warning(warning)
 
 

@@ -26,7 +26,7 @@ from clipcap_cli.evaluation.comparison import Difference, compare
 from clipcap_cli.evaluation.judge import CLIP, ClipView, Judge, check_families
 from clipcap_cli.evaluation.language import describe
 from clipcap_cli.evaluation.pictures import Learned, Pictures, choose_pictures, what_was_learned
-from clipcap_cli.evaluation.predictions import SUFFIXES, listed, one_each, read_predictions
+from clipcap_cli.evaluation.predictions import SUFFIXES, check_file, listed, one_each, read_predictions
 from clipcap_cli.evaluation.scores import Scores, System
 from clipcap_cli.evaluation.scoring import OVERLAP
 from clipcap_cli.events import Listener, Note, silent
@@ -98,7 +98,7 @@ def evaluate(
     """
     home = home or (what.home if isinstance(what, Run) else open_home())
     families = check_families(metrics)
-    file, found = _subject(what, home)
+    file, found = find_subject(what, home)
     pictures = choose_pictures(found, dataset, split, references, columns, home)
     learned = what_was_learned(found, pictures, home)
     loaded = _encoder_of(found, encoder, home, device, events)
@@ -143,12 +143,19 @@ def evaluate(
     return replace(scores, warnings=tuple(_warnings(scores, pictures, learned, found, judge)))
 
 
-def _subject(what: Run | str | os.PathLike[str] | None, home: Home) -> tuple[Path | None, Found | None]:
-    """The file of captions, or the captioner."""
+def find_subject(what: Run | str | os.PathLike[str] | None, home: Home) -> tuple[Path | None, Found | None]:
+    """The file of captions that is meant, or else the captioner.
+
+    Raises:
+        InputError: there is neither.
+        MissingError: it is a captioner that was published, and was not brought yet.
+    """
     if isinstance(what, Run):
         what = what.name
     if what is not None and Path(what).suffix.lower() in SUFFIXES and not (home.runs / what).is_dir() and not (home.models / what).is_dir():
-        return Path(what).expanduser(), None
+        file = Path(what).expanduser()
+        check_file(file)
+        return file, None
     return None, find_captioner(None if what is None else os.fspath(what), home)
 
 

@@ -43,8 +43,7 @@ def read_predictions(path: Path, options: ReaderOptions | None = None) -> list[P
     Raises:
         InputError: it cannot be read, or has no captions.
     """
-    if not path.is_file():
-        raise InputError("there is no such file of captions", where=str(path), hint=_FORM)
+    check_file(path)
     kind = path.suffix.lower()
     try:
         if kind in (".csv", ".tsv"):
@@ -57,6 +56,16 @@ def read_predictions(path: Path, options: ReaderOptions | None = None) -> list[P
     if not found:
         raise InputError("there is no caption in this file", where=str(path), hint=_FORM)
     return found
+
+
+def check_file(path: Path) -> None:
+    """Whether there is a file.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not path.is_file():
+        raise InputError("there is no such file of captions", where=str(path), hint=_FORM)
 
 
 def write_predictions(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from clipcap_cli.errors import InputError
 from clipcap_cli.evaluation.comparison import Difference, compare, most_changed
+from clipcap_cli.evaluation.evaluate import evaluate, find_subject
 from clipcap_cli.evaluation.scores import Scores, difference_as_dict
+from clipcap_cli.events import Listener, silent
+from clipcap_cli.storage.home import Home, open_home
+from clipcap_cli.training.runs import Run
 
 _MAIN = "CIDEr-D"
 
@@ -54,6 +59,33 @@ class Comparison:
             "sorted_by": self.main,
             "changes": [vars(change) for change in self.changes[:changes]],
         }
+
+
+def compare_captioners(
+    first: Run | str | os.PathLike[str],
+    second: Run | str | os.PathLike[str],
+    dataset: str | None = None,
+    *,
+    split: str | None = None,
+    home: Home | None = None,
+    events: Listener = silent,
+    **asked: Any,
+) -> Comparison:
+    """Score two captioners, or files of captions, on the same pictures, and compare them.
+
+    Args:
+        first, second: as `evaluate` takes them.
+        dataset, split: None for those of the first.
+        asked: what else `evaluate` is to be told.
+
+    Raises:
+        InputError, MissingError, StoreError: as `evaluate` does.
+    """
+    home = home or (first.home if isinstance(first, Run) else open_home())
+    find_subject(second, home)  # a wrong name is told before the first one is scored
+    one = evaluate(first, dataset, split=split, baselines=False, home=home, events=events, **asked)
+    other = evaluate(second, one.dataset if one.version else None, split=one.split, baselines=False, home=home, events=events, **asked)
+    return put_side_by_side(one, other)
 
 
 def put_side_by_side(first: Scores, second: Scores) -> Comparison:

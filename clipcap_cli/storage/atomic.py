@@ -19,6 +19,7 @@ from typing import Any
 
 from clipcap_cli.errors import StoreError
 
+_PART = ".part"
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "Free some space, or choose another store with --home."),
     errno.EDQUOT: ("the disk quota is used up", "Free some space, or choose another store with --home."),
@@ -41,6 +42,8 @@ def store_errors(place: Path) -> Iterator[None]:
         raise
     except Exception as error:
         number = error.errno if isinstance(error, OSError) else _number_in(error)
+        if number == errno.ENOENT and str(getattr(error, "filename", "")).endswith(_PART):  # /proc and its like: the folder is there, and takes no files
+            number = errno.EACCES
         if number not in _REASONS:
             raise
         reason, hint = _REASONS[number]
@@ -55,7 +58,7 @@ def _number_in(error: Exception) -> int | None:
 
 def partial_path(path: Path) -> Path:
     """A free name beside `path` for what is being written."""
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_PART}")
 
 
 def sync_folder(folder: Path) -> None:
