@@ -48,7 +48,7 @@ def dataset(home, files):
     """The pictures as they were when they were added."""
     pictures = Pictures(home, tuple(files))
     images = pictures.images()
-    return SimpleNamespace(home=home, images=lambda: images, image_ids=lambda: ids_of(images))
+    return SimpleNamespace(home=home, images=lambda: images, image_ids=lambda split: ids_of(images))
 
 
 def expected_of(jpegs, encoder):
