@@ -25,8 +25,8 @@ import clipcap_cli as clipcap
 from clipcap_cli.captioner.bundle import load_bundle
 from clipcap_cli.embeddings.store import open_store
 from clipcap_cli.encoders.registry import load_encoder
-from clipcap_cli.evaluation.corpus import make_corpus
-from clipcap_cli.evaluation.scoring import overlap_metrics
+from clipcap_cli.evaluation.metrics.corpus import make_corpus
+from clipcap_cli.evaluation.metrics.overlap import overlap_metrics
 from clipcap_cli.events import Advanced, Listener, silent
 from clipcap_cli.storage.home import open_home
 

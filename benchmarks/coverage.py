@@ -23,11 +23,11 @@ from metrics import Captions, read_captions
 from shapes import machine, table
 
 from clipcap_cli.evaluation.comparison import compare
-from clipcap_cli.evaluation.corpus import Corpus, corpus_of_tokens
 from clipcap_cli.evaluation.intervals import intervals
-from clipcap_cli.evaluation.metric import Metric
-from clipcap_cli.evaluation.scoring import overlap_metrics
-from clipcap_cli.evaluation.tokenizer import tokenize
+from clipcap_cli.evaluation.metrics.corpus import Corpus, corpus_of_tokens
+from clipcap_cli.evaluation.metrics.metric import Metric
+from clipcap_cli.evaluation.metrics.overlap import overlap_metrics
+from clipcap_cli.evaluation.metrics.tokenizer import tokenize
 
 REFERENCES = 4
 _COMPARED = 200  # draws for the second table, where each takes 10,000 exchanges

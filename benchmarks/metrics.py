@@ -21,10 +21,10 @@ from pathlib import Path
 
 from shapes import machine, seconds, spread_of, table
 
-from clipcap_cli.evaluation.corpus import make_corpus
 from clipcap_cli.evaluation.intervals import SAMPLES, intervals
-from clipcap_cli.evaluation.scoring import overlap_metrics
-from clipcap_cli.evaluation.tokenizer import tokenize
+from clipcap_cli.evaluation.metrics.corpus import make_corpus
+from clipcap_cli.evaluation.metrics.overlap import overlap_metrics
+from clipcap_cli.evaluation.metrics.tokenizer import tokenize
 
 Captions = dict[str, list[str]]
 

@@ -12,7 +12,7 @@ from clipcap_cli.captioner.models import find_captioner
 from clipcap_cli.datasets.dataset import Dataset, open_dataset
 from clipcap_cli.embeddings.pipeline import Embedded, embed_dataset
 from clipcap_cli.encoders.registry import load_encoder
-from clipcap_cli.evaluation.scoring import scorer
+from clipcap_cli.evaluation.metrics.overlap import scorer
 from clipcap_cli.events import Listener, silent
 from clipcap_cli.recipe import Recipe
 from clipcap_cli.storage.home import Home, open_home

@@ -12,7 +12,7 @@ from clipcap_cli.datasets.dataset import Image
 from clipcap_cli.evaluation.comparison import compare
 from clipcap_cli.evaluation.intervals import intervals
 from clipcap_cli.evaluation.language import describe
-from clipcap_cli.evaluation.metric import mean_metric
+from clipcap_cli.evaluation.metrics.metric import mean_metric
 from clipcap_cli.evaluation.scores import Scores, System
 from clipcap_cli.storage.hashing import image_id_of
 

@@ -16,7 +16,7 @@ import clipcap_cli
 ROOT = Path(__file__).resolve().parent.parent
 # What makes a command slow to start: none of it is loaded by these rooms when they are imported.
 HEAVY = ("torch", "transformers", "pandas")
-LIGHT = ("errors", "events", "storage", "recipe", "datasets", "cli")
+LIGHT = ("errors", "events", "words", "storage", "recipe", "datasets", "cli")
 EXPORTED = {
     "Caption",
     "Captioner",

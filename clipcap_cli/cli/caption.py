@@ -15,8 +15,8 @@ from clipcap_cli.cli.inputs import find_pictures
 from clipcap_cli.cli.options import command, home, settings
 from clipcap_cli.cli.out import out
 from clipcap_cli.cli.progress import progress
-from clipcap_cli.cli.words import count
 from clipcap_cli.errors import ClipcapError, InputError, PartialError
+from clipcap_cli.words import count
 
 _FORMATS = "text: `PICTURE: CAPTION` a line; jsonl: exact names, scores; csv: image, caption, score; sidecar: a .txt beside each picture."
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from clipcap_cli.cli.words import duration, size
+from clipcap_cli.words import duration, size
 
 
 @dataclass

@@ -11,7 +11,7 @@ from clipcap_cli.cli import completion
 from clipcap_cli.cli.options import Yes, command, home
 from clipcap_cli.cli.out import out, printable
 from clipcap_cli.cli.progress import progress
-from clipcap_cli.cli.words import count, moment, sentences
+from clipcap_cli.words import count, moment, sentences
 
 if TYPE_CHECKING:
     from clipcap_cli.datasets.dataset import Dataset

@@ -13,8 +13,8 @@ from clipcap_cli.cli import completion
 from clipcap_cli.cli.options import command, home, settings
 from clipcap_cli.cli.out import out
 from clipcap_cli.cli.progress import progress
-from clipcap_cli.cli.words import count, duration
 from clipcap_cli.errors import PartialError
+from clipcap_cli.words import count, duration
 
 if TYPE_CHECKING:
     from clipcap_cli.datasets.dataset import Dataset

@@ -12,7 +12,7 @@ from clipcap_cli.cli import completion
 from clipcap_cli.cli.options import command, home, settings
 from clipcap_cli.cli.out import out
 from clipcap_cli.cli.progress import progress
-from clipcap_cli.cli.words import count
+from clipcap_cli.words import count
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -86,11 +86,11 @@ def evaluate(
         raise typer.BadParameter("--save-idf keeps what --idf names.")
     if against and not report:
         raise typer.BadParameter("--against is for --report; `clipcap runs compare` compares two.")
-    from clipcap_cli.cli.scores import as_csv_table, show_scores, tell_left_out, write_per_image
+    from clipcap_cli.cli.scores import as_csv_table, show_scores, tell_left_out, tell_warnings, write_per_image
     from clipcap_cli.datasets.records import ReaderOptions
-    from clipcap_cli.evaluation.cider import write_frequencies
     from clipcap_cli.evaluation.evaluate import evaluate as evaluated
     from clipcap_cli.evaluation.frequencies import find_frequencies
+    from clipcap_cli.evaluation.metrics.cider import write_frequencies
     from clipcap_cli.recipe.reading import parse_values
 
     settings.kept = "Captions and embeddings that were finished are kept."
@@ -135,6 +135,5 @@ def evaluate(
     out.note(f"captions: {scores.predictions}")
     if report:
         out.note(f"report: {report}")
-    for warning in scores.warnings:
-        out.warning(warning)
+    tell_warnings(scores)
     tell_left_out(scores)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from clipcap_cli.cli.out import out
-from clipcap_cli.cli.words import count, sentences
 from clipcap_cli.errors import ClipcapError, InputError, MissingError
+from clipcap_cli.words import count, sentences
 
 if TYPE_CHECKING:
     from clipcap_cli.recipe import Recipe

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from clipcap_cli._version import __version__
 from clipcap_cli.cli.findings import Finding, found, language_model_at_hand
-from clipcap_cli.cli.words import count, size
 from clipcap_cli.errors import ClipcapError, MissingError
+from clipcap_cli.words import count, size
 
 if TYPE_CHECKING:
     from clipcap_cli.storage.home import Home

@@ -11,7 +11,7 @@ from clipcap_cli.cli import completion
 from clipcap_cli.cli.options import Yes, command, home, settings
 from clipcap_cli.cli.out import out
 from clipcap_cli.cli.progress import progress
-from clipcap_cli.cli.words import moment, size
+from clipcap_cli.words import moment, size
 
 if TYPE_CHECKING:
     from clipcap_cli.captioner.models import ModelInfo

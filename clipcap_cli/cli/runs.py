@@ -14,7 +14,7 @@ from clipcap_cli.cli.eval import Beam, Clip, Dataset, Decode, Device, Metrics, S
 from clipcap_cli.cli.options import Yes, command, home, settings
 from clipcap_cli.cli.out import out
 from clipcap_cli.cli.progress import progress
-from clipcap_cli.cli.words import count, duration, moment
+from clipcap_cli.words import count, duration, moment
 
 if TYPE_CHECKING:
     from clipcap_cli.training.runs import Run, RunInfo

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipcap_cli.cli.out import out
-from clipcap_cli.cli.words import count
 from clipcap_cli.errors import PartialError
+from clipcap_cli.words import count
 
 if TYPE_CHECKING:
     from clipcap_cli.evaluation.language import LanguageStatistics
@@ -43,10 +43,10 @@ def show_scores(scores: Scores) -> None:
     for system in systems:
         if len(system.captions) < len(scores.images):
             out.text(f"({system.name}: {len(system.captions):,} of the pictures, those with two references or more)")
-    verdict = scores.verdict
-    if verdict and verdict.is_real and verdict.difference > 0:
+    if scores.verdict and scores.beats_neighbours:
+        low, high = scores.verdict.interval.low, scores.verdict.interval.high
         out.text()
-        out.text(f"It beats its nearest neighbours: {verdict.name} +{verdict.difference:.3f} ({verdict.interval.low:.3f} to {verdict.interval.high:.3f}).")
+        out.text(f"It beats its nearest neighbours: {scores.verdict.name} +{scores.verdict.difference:.3f} ({low:.3f} to {high:.3f}).")
     out.text()
     _show_language(scores.language)
     out.text()
@@ -76,6 +76,19 @@ def write_per_image(path: Path, scores: Scores) -> None:
         (image.name, scores.system.captions[image.name], *(f"{metric.per_image[place]:.6f}" for metric in metrics)) for place, image in enumerate(scores.images)
     ]
     write_text(path, _csv(("image", "caption", *(metric.name for metric in metrics)), rows))
+
+
+def tell_warnings(scores: Scores) -> None:
+    """What to think of before the numbers are believed."""
+    for warning in scores.warnings:
+        out.warning(warning)
+    if scores.verdict and not scores.beats_neighbours:
+        verdict = scores.verdict
+        how = "it scores less than" if verdict.is_real else "it cannot be told from"
+        out.warning(
+            f"it does not beat its nearest neighbours: {how} what the captions of the most similar training pictures say ({verdict.name} "
+            f"{verdict.second:.3f} against {verdict.first:.3f})"
+        )
 
 
 def tell_left_out(scores: Scores) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 
 from clipcap_cli.datasets.dataset import Dataset, open_dataset
 from clipcap_cli.datasets.detection import detect
-from clipcap_cli.datasets.folders import counted
 from clipcap_cli.datasets.ingest import ingest, nothing_left, settle_splits
 from clipcap_cli.datasets.records import NO_OPTIONS, Evidence, Problem, Reader, ReaderOptions, as_text
 from clipcap_cli.datasets.versions import DATASET_FILE, FORMAT, Picture, content_digest, version_folder, write_version
@@ -23,6 +22,7 @@ from clipcap_cli.storage.atomic import new_folder, write_json
 from clipcap_cli.storage.home import Home, open_home
 from clipcap_cli.storage.locks import hold
 from clipcap_cli.storage.names import check_name, free_name, name_from
+from clipcap_cli.words import count
 
 
 def add_dataset(
@@ -99,7 +99,7 @@ def _read(reader: Reader, source: Path, root: Path, options: ReaderOptions, befo
     if decided_by == "hash":
         events(Note("the source gives no splits: 80 % train, 10 % val, 10 % test, by each picture's hash"))
     elif without := sum(picture.split is None for picture in pictures):
-        events(Note(f"{counted(without, 'picture')} of the source {'is' if without == 1 else 'are'} in no split"))
+        events(Note(f"{count(without, 'picture')} of the source {'is' if without == 1 else 'are'} in no split"))
     return pictures, problems
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from pathlib import Path
 
-from clipcap_cli.datasets.folders import Folder, counted, is_picture_name, scan, what_it_holds
+from clipcap_cli.datasets.folders import Folder, is_picture_name, scan, what_it_holds
 from clipcap_cli.datasets.readers.captions_table import table_files
 from clipcap_cli.datasets.readers.metadata import metadata_head
 from clipcap_cli.datasets.readers.registry import known_readers
@@ -13,6 +13,7 @@ from clipcap_cli.datasets.records import Evidence, Reader, ReaderOptions
 from clipcap_cli.datasets.tables import missing_columns, read_head
 from clipcap_cli.errors import InputError
 from clipcap_cli.storage.names import nearest
+from clipcap_cli.words import count
 
 _LOOKED_FOR = "Looked for Flickr8k.token.txt, metadata.csv or metadata.jsonl, a captions table (CSV or TSV), and a .txt beside each picture."
 _HOW_TO = "Lay a .txt beside each picture (one caption a line), or a captions.csv with the header 'image,caption' into the folder."
@@ -82,7 +83,7 @@ def _near_miss(tables: list[Path], options: ReaderOptions) -> InputError | None:
 
 
 def _without_captions(folder: Folder) -> InputError:
-    pictures = counted(len(folder.pictures), "picture")
+    pictures = count(len(folder.pictures), "picture")
     parents = sorted({posixpath.dirname(name) for name in folder.pictures})
     if len(parents) > 1 and "" not in parents:
         classes = ", ".join(parents[:5]) + (" …" if len(parents) > 5 else "")

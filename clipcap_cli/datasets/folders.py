@@ -131,11 +131,6 @@ def beside(file: Path, folder: Folder) -> str:
     return "" if path == "." else path
 
 
-def counted(number: int, noun: str) -> str:
-    """For people: "1 picture", "12 pictures"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def what_it_holds(names: tuple[str, ...]) -> str:
     """For people: "3 .pdf, 1 .zip"; the most frequent kinds of file first."""
     kinds = Counter(posixpath.splitext(name)[1].lower() or "without an ending" for name in names)

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from clipcap_cli.datasets.examining import Examined, Refused, examine_all
-from clipcap_cli.datasets.folders import counted
 from clipcap_cli.datasets.records import Problem, Record, Report, as_text, clean_caption
 from clipcap_cli.datasets.splits import assign_splits
 from clipcap_cli.datasets.versions import Picture
 from clipcap_cli.errors import InputError
 from clipcap_cli.events import Advanced, Finished, Listener, Started, silent
+from clipcap_cli.words import count
 
 TASK = "add"
 _SHOWN = 5
@@ -114,7 +114,7 @@ def nothing_left(source: Path, problems: list[Problem]) -> InputError:
     """The error for a source of which no picture can be used."""
     first = "; ".join(f"{problem.where}: {problem.message}" for problem in problems[:_SHOWN])
     more = f"; and {len(problems) - _SHOWN:,} more" if len(problems) > _SHOWN else ""
-    found = f"{counted(len(problems), 'problem')}: {first}{more}" if problems else "no picture has a caption"
+    found = f"{count(len(problems), 'problem')}: {first}{more}" if problems else "no picture has a caption"
     remedy = next((problem.remedy for problem in problems if problem.remedy), "")
     return InputError(f"no picture with a caption is left, so nothing was added ({found})", where=str(source), hint=remedy or None)
 

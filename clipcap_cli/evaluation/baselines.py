@@ -13,11 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from clipcap_cli.encoders.base import Vectors
-from clipcap_cli.evaluation.cider import cider, idf_of
-from clipcap_cli.evaluation.corpus import Corpus, Integers, corpus_of_tokens, make_corpus
-from clipcap_cli.evaluation.metric import Floats, summed
-from clipcap_cli.evaluation.tokenizer import tokenize
+from clipcap_cli.evaluation.metrics.cider import cider, idf_of
+from clipcap_cli.evaluation.metrics.corpus import Corpus, Integers, corpus_of_tokens, make_corpus
+from clipcap_cli.evaluation.metrics.metric import Floats, summed
+from clipcap_cli.evaluation.metrics.tokenizer import tokenize
 
+HUMAN, NEAREST, RANDOM, FREQUENT = "human", "nearest neighbours", "random caption", "most frequent"
 _NEIGHBOURS = (1, 5, 15, 60)  # pictures; the number that fits the training pictures best is taken
 _TRIED_ON = 500  # training pictures at most, evenly taken
 _AT_ONCE = 500  # pictures whose neighbours are looked for at once

@@ -14,7 +14,7 @@ import numpy as np
 
 from clipcap_cli.errors import InputError
 from clipcap_cli.evaluation.intervals import LEVEL, Interval, resampled
-from clipcap_cli.evaluation.metric import Metric
+from clipcap_cli.evaluation.metrics.metric import Metric
 
 SAMPLES = 10_000  # p-values near 5 % over seven metrics need more than an interval does
 _AT_ONCE = 4_000_000

@@ -19,22 +19,21 @@ from clipcap_cli.embeddings.store import EmbeddingStore
 from clipcap_cli.encoders.base import ImageEncoder, TextEncoder
 from clipcap_cli.encoders.registry import load_encoder
 from clipcap_cli.errors import InputError
-from clipcap_cli.evaluation.baselines import human_captions, most_frequent, nearest_consensus, random_captions
+from clipcap_cli.evaluation.baselines import FREQUENT, HUMAN, NEAREST, RANDOM, human_captions, most_frequent, nearest_consensus, random_captions
 from clipcap_cli.evaluation.captioning import Asking, write_captions
-from clipcap_cli.evaluation.cider import DocumentFrequencies
 from clipcap_cli.evaluation.comparison import Difference, compare
 from clipcap_cli.evaluation.judge import CLIP, ClipView, Judge, check_families
 from clipcap_cli.evaluation.language import describe
+from clipcap_cli.evaluation.metrics.cider import DocumentFrequencies
+from clipcap_cli.evaluation.metrics.overlap import OVERLAP
 from clipcap_cli.evaluation.pictures import Learned, Pictures, choose_pictures, what_was_learned
 from clipcap_cli.evaluation.predictions import SUFFIXES, check_file, listed, one_each, read_predictions
-from clipcap_cli.evaluation.scores import Scores, System
-from clipcap_cli.evaluation.scoring import OVERLAP
+from clipcap_cli.evaluation.scores import Scores, System, main_metric
 from clipcap_cli.events import Listener, Note, silent
 from clipcap_cli.recipe.schema import Decode
 from clipcap_cli.storage.home import Home, open_home
 from clipcap_cli.training.runs import Run
 
-HUMAN, NEAREST, RANDOM, FREQUENT = "human", "nearest neighbours", "random caption", "most frequent"
 _FEW = 100  # pictures
 _GALLERY = 50_000  # training pictures at most that neighbours are looked for among, evenly taken
 
@@ -273,12 +272,11 @@ def _neighbours(images: Sequence[Image], pictures: Pictures, learned: Learned, e
 
 
 def _verdict(system: System, rivals: Sequence[System]) -> Difference | None:
-    """How much better than its nearest neighbours it is, by CIDEr-D where that was asked for."""
+    """How much better than its nearest neighbours it is."""
     nearest = next((rival for rival in rivals if rival.name == NEAREST), None)
     if nearest is None:
         return None
-    names = [metric.name for metric in system.metrics]
-    name = "CIDEr-D" if "CIDEr-D" in names else names[-1]
+    name = main_metric(system)
     return compare([nearest.metric(name)], [system.metric(name)])[0]
 
 
@@ -294,13 +292,6 @@ def _warnings(scores: Scores, pictures: Pictures, learned: Learned | None, found
         told.append(f"{judge.clip.encoder.spec} is the encoder that this captioner was trained on: it judges its own work, and CLIPScore and R@k come out high")
     if scores.language.collapse:
         told.append(f"mode collapse: {scores.language.collapse}")
-    verdict = scores.verdict
-    if verdict and (verdict.difference <= 0 or not verdict.is_real):
-        how = "it scores less than" if verdict.difference < 0 else "it cannot be told from"
-        told.append(
-            f"it does not beat its nearest neighbours: {how} what the captions of the most similar training pictures say ({verdict.name} "
-            f"{verdict.second:.3f} against {verdict.first:.3f})"
-        )
     return told
 
 

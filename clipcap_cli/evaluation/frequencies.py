@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from clipcap_cli.datasets.dataset import open_dataset
-from clipcap_cli.evaluation.cider import DocumentFrequencies, count_documents, read_frequencies
+from clipcap_cli.evaluation.metrics.cider import DocumentFrequencies, count_documents, read_frequencies
 from clipcap_cli.storage.home import Home
 
 

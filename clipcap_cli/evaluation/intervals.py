@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clipcap_cli.evaluation.metric import Floats, Metric
+from clipcap_cli.evaluation.metrics.metric import Floats, Metric
 
 SAMPLES = 1000
 LEVEL = 0.95

@@ -11,14 +11,14 @@ from clipcap_cli.embeddings.store import EmbeddingStore
 from clipcap_cli.embeddings.texts import embed_texts, text_ids
 from clipcap_cli.encoders.base import ImageEncoder
 from clipcap_cli.errors import InputError
-from clipcap_cli.evaluation import coco_package
-from clipcap_cli.evaluation.cider import DocumentFrequencies
-from clipcap_cli.evaluation.clipscore import PROMPT, clip_scores, retrieval
-from clipcap_cli.evaluation.corpus import make_corpus
 from clipcap_cli.evaluation.intervals import intervals
-from clipcap_cli.evaluation.metric import Floats
+from clipcap_cli.evaluation.metrics import coco_package
+from clipcap_cli.evaluation.metrics.cider import DocumentFrequencies
+from clipcap_cli.evaluation.metrics.clipscore import PROMPT, clip_scores, retrieval
+from clipcap_cli.evaluation.metrics.corpus import make_corpus
+from clipcap_cli.evaluation.metrics.metric import Floats
+from clipcap_cli.evaluation.metrics.overlap import OVERLAP, overlap_metrics
 from clipcap_cli.evaluation.scores import System
-from clipcap_cli.evaluation.scoring import OVERLAP, overlap_metrics
 from clipcap_cli.events import Listener, silent
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.names import nearest

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from clipcap_cli.evaluation.tokenizer import tokenize
+from clipcap_cli.evaluation.metrics.tokenizer import tokenize
 
 _SHOWN = 10  # most frequent captions
 # When a captioner says the same to everything. People who caption everyday pictures repeat a caption for about one picture in a hundred.

@@ -12,7 +12,9 @@ from clipcap_cli.datasets.dataset import Image
 from clipcap_cli.evaluation.comparison import Difference
 from clipcap_cli.evaluation.intervals import Interval
 from clipcap_cli.evaluation.language import LanguageStatistics
-from clipcap_cli.evaluation.metric import Metric
+from clipcap_cli.evaluation.metrics.metric import Metric
+
+_MAIN = "CIDEr-D"
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,12 @@ class System:
         """The metric of that name; KeyError if there is none."""
         found = {metric.name: metric for metric in self.metrics}
         return found[name]
+
+
+def main_metric(system: System) -> str:
+    """The metric that decides where one must: CIDEr-D if it was asked for, else the last one."""
+    names = [metric.name for metric in system.metrics]
+    return _MAIN if _MAIN in names else names[-1]
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,11 @@ class Scores:
     def data(self) -> str:
         """For people: "flickr8k v1, split val"."""
         return f"{self.dataset} v{self.version}, split {self.split}" if self.version is not None else self.dataset
+
+    @property
+    def beats_neighbours(self) -> bool | None:
+        """Whether it is better than its nearest neighbours beyond chance; None where that is not known."""
+        return None if self.verdict is None else self.verdict.is_real and self.verdict.difference > 0
 
     def signature(self, metric: str) -> str:
         """What must be the same for two scores to be compared: "CIDEr-D|n:1000|refs:5|tok:ptb|idf:eval|beam:5|clipcap:0.1.0"."""

@@ -10,12 +10,10 @@ from typing import Any
 from clipcap_cli.errors import InputError
 from clipcap_cli.evaluation.comparison import Difference, compare, most_changed
 from clipcap_cli.evaluation.evaluate import evaluate, find_subject
-from clipcap_cli.evaluation.scores import Scores, difference_as_dict
+from clipcap_cli.evaluation.scores import Scores, difference_as_dict, main_metric
 from clipcap_cli.events import Listener, silent
 from clipcap_cli.storage.home import Home, open_home
 from clipcap_cli.training.runs import Run
-
-_MAIN = "CIDEr-D"
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ def put_side_by_side(first: Scores, second: Scores) -> Comparison:
     names = [metric.name for metric in first.system.metrics]
     if names != [metric.name for metric in second.system.metrics]:
         raise InputError(f"{first.name} and {second.name} were not scored by the same metrics")
-    main = _MAIN if _MAIN in names else names[-1]
+    main = main_metric(first.system)
     captions = [(image.name, first.system.captions[image.name], second.system.captions[image.name]) for image in first.images]
     changed = most_changed(first.system.metric(main), second.system.metric(main))
     return Comparison(

@@ -5,7 +5,7 @@ import pytest
 
 from clipcap_cli.errors import InputError
 from clipcap_cli.evaluation.comparison import compare, most_changed
-from clipcap_cli.evaluation.metric import mean_metric
+from clipcap_cli.evaluation.metrics.metric import mean_metric
 
 GENERATOR = np.random.default_rng(1)
 EASE = GENERATOR.normal(0, 1, 300)  # some pictures are easier than others, for everybody

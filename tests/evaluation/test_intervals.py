@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from clipcap_cli.evaluation.corpus import make_corpus
 from clipcap_cli.evaluation.intervals import intervals, resampled
-from clipcap_cli.evaluation.metric import mean_metric
-from clipcap_cli.evaluation.scoring import overlap_metrics
+from clipcap_cli.evaluation.metrics.corpus import make_corpus
+from clipcap_cli.evaluation.metrics.metric import mean_metric
+from clipcap_cli.evaluation.metrics.overlap import overlap_metrics
 
 GENERATOR = np.random.default_rng(0)
 

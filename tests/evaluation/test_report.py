@@ -213,7 +213,7 @@ def test_only_evaluations_of_the_same_pictures_can_be_put_beside_one_another(tmp
 
 def test_a_run_tells_its_training_and_its_recipe(tmp_path: Path, run: Run) -> None:
     text = write_report(tmp_path / "report.html", made_scores(made_images(tmp_path, 3)), run=run).read_text(encoding="utf-8")
-    for told in ("Loss", "Score at validations", "Learning rate", "validation 1 (the best)", "2.5 minutes", "900 tokens a second", "select_by: cider"):
+    for told in ("Loss", "Score at validations", "Learning rate", "validation 1 (the best)", "2 min 30 s", "900 tokens a second", "select_by: cider"):
         assert told in text
     assert "an &lt;i&gt;apple&lt;/i&gt; at 100" in text
     assert "nan" not in re.findall(r'points="([^"]*)"', text)

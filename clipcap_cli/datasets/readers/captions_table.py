@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from clipcap_cli.datasets.folders import Folder, beside, counted, pictures_of, scan, top_files
+from clipcap_cli.datasets.folders import Folder, beside, pictures_of, scan, top_files
 from clipcap_cli.datasets.matching import match_rows
 from clipcap_cli.datasets.records import Evidence, ReaderOptions, Record, Report
 from clipcap_cli.datasets.tables import Columns, Head, find_columns, missing_columns, read_head, read_rows
 from clipcap_cli.errors import InputError
+from clipcap_cli.words import count
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab")
 _LOOKED_AT = 20  # rows
@@ -31,7 +32,7 @@ class CaptionsTable:
         header = f"{head.header[columns.image]},{head.header[columns.caption]}"
         splits = " with splits" if columns.split is not None else ""
         return Evidence(
-            self.layout, f"{head.path.name} has the columns '{header}'{splits}, and {folder.shared_place()} has {counted(len(folder.pictures), 'picture')}"
+            self.layout, f"{head.path.name} has the columns '{header}'{splits}, and {folder.shared_place()} has {count(len(folder.pictures), 'picture')}"
         )
 
     def read(self, source: Path, options: ReaderOptions, report: Report) -> Iterator[Record]:

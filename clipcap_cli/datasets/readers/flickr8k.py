@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from clipcap_cli.datasets.folders import beside, counted, pictures_of, subfolders, top_files
+from clipcap_cli.datasets.folders import beside, pictures_of, subfolders, top_files
 from clipcap_cli.datasets.matching import match_rows
 from clipcap_cli.datasets.records import Evidence, Problem, ReaderOptions, Record, Report
 from clipcap_cli.datasets.tables import Row
 from clipcap_cli.datasets.text_files import text_encoding
 from clipcap_cli.errors import InputError
+from clipcap_cli.words import count
 
 _TOKENS = "flickr8k.token.txt"
 _LISTS = {"flickr_8k.trainimages.txt": "train", "flickr_8k.devimages.txt": "val", "flickr_8k.testimages.txt": "test"}
@@ -31,7 +32,7 @@ class Flickr8k:
         folder = pictures_of(source, options.images)
         lists = ", ".join(_lists(tokens).values()) or "no splits"
         return Evidence(
-            self.layout, f"{tokens.name} is there, with lists for {lists}, and {folder.shared_place()} has {counted(len(folder.pictures), 'picture')}"
+            self.layout, f"{tokens.name} is there, with lists for {lists}, and {folder.shared_place()} has {count(len(folder.pictures), 'picture')}"
         )
 
     def read(self, source: Path, options: ReaderOptions, report: Report) -> Iterator[Record]:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from clipcap_cli.datasets.folders import beside, counted, pictures_of, top_files
+from clipcap_cli.datasets.folders import beside, pictures_of, top_files
 from clipcap_cli.datasets.matching import match_rows
 from clipcap_cli.datasets.records import Evidence, ReaderOptions, Record, Report
 from clipcap_cli.datasets.tables import Columns, Head, read_head, read_rows
 from clipcap_cli.errors import InputError
+from clipcap_cli.words import count
 
 _COLUMNS = {"index", "captions"}
 
@@ -28,7 +29,7 @@ class Indexed:
         numbered = sum(Path(name).stem.isdecimal() for name in folder.pictures)
         header = ",".join(head.header)
         return Evidence(
-            self.layout, f"{head.path.name} has the header '{header}', and {folder.shared_place()} has {counted(numbered, 'picture')} named by a number"
+            self.layout, f"{head.path.name} has the header '{header}', and {folder.shared_place()} has {count(numbered, 'picture')} named by a number"
         )
 
     def read(self, source: Path, options: ReaderOptions, report: Report) -> Iterator[Record]:

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from clipcap_cli.datasets.folders import beside, counted, pictures_of, scan, subfolders, top_files
+from clipcap_cli.datasets.folders import beside, pictures_of, scan, subfolders, top_files
 from clipcap_cli.datasets.matching import match_rows
 from clipcap_cli.datasets.records import Evidence, Problem, ReaderOptions, Record, Report
 from clipcap_cli.datasets.splits import is_split, split_name
@@ -25,6 +25,7 @@ from clipcap_cli.datasets.tables import (
 )
 from clipcap_cli.datasets.text_files import text_encoding
 from clipcap_cli.errors import InputError
+from clipcap_cli.words import count
 
 _NAMES = ("metadata.csv", "metadata.tsv", "metadata.jsonl")
 _LOOKED_AT = 20
@@ -46,7 +47,7 @@ class Metadata:
         folder = pictures_of(source, options.images)
         listed = ", ".join(file.relative_to(folder.root).as_posix() if file.is_relative_to(folder.root) else file.name for file in files)
         image, caption = sorted(names)[0]
-        pictures = counted(len(folder.pictures), "picture")
+        pictures = count(len(folder.pictures), "picture")
         return Evidence(self.layout, f"{listed} has '{image}' and '{caption}', and {folder.shared_place()} has {pictures}")
 
     def read(self, source: Path, options: ReaderOptions, report: Report) -> Iterator[Record]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from clipcap_cli.datasets.folders import Folder, counted, pictures_of
+from clipcap_cli.datasets.folders import Folder, pictures_of
 from clipcap_cli.datasets.matching import match_rows
 from clipcap_cli.datasets.original_pickles import OriginalData, picture_names, read_original
 from clipcap_cli.datasets.records import Evidence, Problem, ReaderOptions, Record, Report, clean_caption
 from clipcap_cli.datasets.tables import Row
 from clipcap_cli.errors import InputError
+from clipcap_cli.words import count
 
 _SUFFIX = ".pkl"
 _SPLITS = ("train", "val", "test")  # the parse scripts end a file's name with one of them
@@ -26,7 +27,7 @@ class OriginalPickle:
             return None
         data = read_original(source)
         folder = _pictures(source, options, data)
-        size = f"{counted(len(data.captions), 'caption')} and {counted(len(data.vectors), 'embedding')} of {data.vectors.shape[1]} numbers"
+        size = f"{count(len(data.captions), 'caption')} and {count(len(data.vectors), 'embedding')} of {data.vectors.shape[1]} numbers"
         where = f"with the pictures in {folder.root}" if folder else "no pictures beside it: they are known by their embeddings alone"
         split = _split_of(source)
         whole = f"; all of it is the split {split}, as its name says" if split else ""

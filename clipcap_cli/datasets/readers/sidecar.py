@@ -9,11 +9,12 @@ import posixpath
 from collections.abc import Iterator
 from pathlib import Path
 
-from clipcap_cli.datasets.folders import Folder, counted, scan
+from clipcap_cli.datasets.folders import Folder, scan
 from clipcap_cli.datasets.matching import report_without_caption
 from clipcap_cli.datasets.records import Evidence, Problem, ReaderOptions, Record, Report, clean_caption
 from clipcap_cli.datasets.splits import is_split, split_name
 from clipcap_cli.datasets.text_files import text_encoding
+from clipcap_cli.words import count
 
 # What people lay into a folder of pictures for people, not as captions.
 _FOR_PEOPLE = ("readme", "license", "licence", "notice", "attribution", "credits", "requirements", "classes", "labels", "changelog")
@@ -34,7 +35,7 @@ class Sidecar:
             return None
         splits = _split_folders(folder)
         named = f"; the folders {', '.join(sorted(splits))} are its splits" if splits else ""
-        return Evidence(self.layout, f"{beside:,} of {counted(len(folder.pictures), 'picture')} have a .txt of their name beside them{named}")
+        return Evidence(self.layout, f"{beside:,} of {count(len(folder.pictures), 'picture')} have a .txt of their name beside them{named}")
 
     def read(self, source: Path, options: ReaderOptions, report: Report) -> Iterator[Record]:
         folder = scan(source)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from clipcap_cli.evaluation.metric import Metric
+from clipcap_cli.evaluation.metrics.metric import Metric
+from clipcap_cli.evaluation.metrics.tokenizer import tokenize
 from clipcap_cli.evaluation.scores import Scores, System
-from clipcap_cli.evaluation.tokenizer import tokenize
 
 SHOWN = 6  # pictures in each of the groups that are shown without a script
 _DIGITS = 4

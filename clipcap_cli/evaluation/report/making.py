@@ -13,6 +13,7 @@ from clipcap_cli.evaluation.report.tables import Fact
 from clipcap_cli.evaluation.scores import Scores
 from clipcap_cli.storage.home import Home
 from clipcap_cli.training.runs import Run
+from clipcap_cli.words import duration, moment
 
 _UNKNOWN = "not recorded"
 
@@ -38,7 +39,7 @@ def _data(scores: Scores, home: Home | None) -> list[Fact]:
     if home is not None and scores.version is not None:
         try:
             dataset = open_dataset(scores.dataset, home=home, version=scores.version)
-            facts += [Fact("Source", str(dataset.source)), Fact("Layout", dataset.layout, dataset.reason), Fact("Added", dataset.created)]
+            facts += [Fact("Source", str(dataset.source)), Fact("Layout", dataset.layout, dataset.reason), Fact("Added", moment(dataset.created))]
         except ClipcapError:
             facts.append(Fact("Source", _UNKNOWN, "the dataset is no longer in the store"))
     return [*facts, Fact("Licence", _UNKNOWN)]
@@ -57,8 +58,8 @@ def _training(run: Run, speed: float | None) -> list[Fact]:
         Fact("Learned from", f"{info.dataset} v{info.dataset_version}"),
         Fact("Encoder", info.encoder),
         Fact("Language model", info.language_model),
-        Fact("Started", info.started),
-        Fact("Took", f"{info.minutes:.1f} minutes", f"{info.steps:,} of {info.planned_steps:,} steps" + (f", {speed:,.0f} tokens a second" if speed else "")),
+        Fact("Started", moment(info.started)),
+        Fact("Took", duration(info.minutes * 60), f"{info.steps:,} of {info.planned_steps:,} steps" + (f", {speed:,.0f} tokens a second" if speed else "")),
         *best,
         Fact("Seed", str(run.recipe.seed)),
     ]

@@ -18,8 +18,9 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from clipcap_cli._version import __version__
-from clipcap_cli.evaluation.evaluate import NEAREST
-from clipcap_cli.evaluation.metric import Floats
+from clipcap_cli.evaluation.baselines import NEAREST
+from clipcap_cli.evaluation.metrics.metric import Floats
+from clipcap_cli.evaluation.metrics.tokenizer import tokenize
 from clipcap_cli.evaluation.report.cards import best_median_worst, cards
 from clipcap_cli.evaluation.report.charts import Chart, Whisker, histogram, whiskers
 from clipcap_cli.evaluation.report.curves import read_training, tokens_per_second
@@ -27,11 +28,11 @@ from clipcap_cli.evaluation.report.making import facts_of
 from clipcap_cli.evaluation.report.tables import Row, language_facts, main_metrics, score_rows
 from clipcap_cli.evaluation.report.thumbnails import thumbnails
 from clipcap_cli.evaluation.scores import Scores, System
-from clipcap_cli.evaluation.tokenizer import tokenize
 from clipcap_cli.evaluation.versus import Comparison, put_side_by_side, verdict
 from clipcap_cli.recipe import dump_recipe
 from clipcap_cli.storage.atomic import write_bytes
 from clipcap_cli.training.runs import Run
+from clipcap_cli.words import count
 
 _HERE = Path(__file__).parent
 
@@ -71,6 +72,7 @@ def _page(scores: Scores, run: Run | None, comparisons: Sequence[Comparison]) ->
     data = {"metrics": metrics, "main": metrics.index(main[0]), "cards": pictures}
     return environment.get_template("page.html.jinja").render(
         scores=scores,
+        count=count,
         now=datetime.now().astimezone(),
         clipcap=__version__,
         style=Markup(style),

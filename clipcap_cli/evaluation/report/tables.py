@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clipcap_cli.evaluation.evaluate import HUMAN
+from clipcap_cli.evaluation.baselines import HUMAN
 from clipcap_cli.evaluation.language import LanguageStatistics
-from clipcap_cli.evaluation.scores import Scores, System
+from clipcap_cli.evaluation.scores import Scores, System, main_metric
 
-_MAIN = ("CIDEr-D", "BLEU-4", "ROUGE-L")  # what papers report first
+_DRAWN = ("BLEU-4", "ROUGE-L")  # beside the main metric: what papers report
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,7 @@ class Fact:
 def main_metrics(scores: Scores) -> list[str]:
     """Those that are drawn, the one that decides first."""
     names = [metric.name for metric in scores.system.metrics]
-    decides = [scores.verdict.name] if scores.verdict else []
-    return list(dict.fromkeys([*decides, *(name for name in _MAIN if name in names)])) or names[-1:]
+    return list(dict.fromkeys([main_metric(scores.system), *(name for name in _DRAWN if name in names)]))
 
 
 def score_rows(scores: Scores, others: Sequence[Scores]) -> list[Row]:

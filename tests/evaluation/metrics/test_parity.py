@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clipcap_cli.errors import InputError
-from clipcap_cli.evaluation.corpus import corpus_of_tokens, make_corpus
-from clipcap_cli.evaluation.scoring import overlap_metrics, scorer
+from clipcap_cli.evaluation.metrics.corpus import corpus_of_tokens, make_corpus
+from clipcap_cli.evaluation.metrics.overlap import overlap_metrics, scorer
 
 # CLIPCAP_METRICS names a folder with more files of the same form (docs/development.md).
-FOLDERS = [Path(__file__).parent / "data/metrics", *map(Path, filter(None, [os.environ.get("CLIPCAP_METRICS")]))]
+FOLDERS = [Path(__file__).parent / "data/scores", *map(Path, filter(None, [os.environ.get("CLIPCAP_METRICS")]))]
 FILES = [path for folder in FOLDERS for path in sorted(folder.glob("*.json"))]
 WORDS = ["a", "dog", "cat", "runs", "sits", "on", "grass"]
 CAPTIONS = st.lists(st.sampled_from(WORDS), max_size=9).map(" ".join)

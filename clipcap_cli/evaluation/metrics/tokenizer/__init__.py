@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
-from clipcap_cli.evaluation.tokenizer_automaton import Automaton, Node, backwards
-from clipcap_cli.evaluation.tokenizer_shapes import shapes
+from clipcap_cli.evaluation.metrics.tokenizer.automaton import Automaton, Node, backwards
+from clipcap_cli.evaluation.metrics.tokenizer.shapes import shapes
 
 # The names of brackets are never met, for tokens are in lower case when they are looked up: as in the reference, "-lrb-" is kept and counts as a word.
 PUNCTUATION: frozenset[str] = frozenset(["''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-", ".", "?", "!", ",", ":", "-", "--", "...", ";"])

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipcap_cli.evaluation.tokenizer import PUNCTUATION, tokenize
-from clipcap_cli.evaluation.tokenizer_automaton import Automaton, Node, backwards, parse
+from clipcap_cli.evaluation.metrics.tokenizer import PUNCTUATION, tokenize
+from clipcap_cli.evaluation.metrics.tokenizer.automaton import Automaton, Node, backwards, parse
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 ODD_CAPTIONS = [(row["caption"], row["tokens"]) for row in json.loads((Path(__file__).parent / "data/tokenizer/odd_captions.json").read_text())]
 # Pieces whose reading depends on what comes before and after them.
 FRAGMENTS = [
@@ -200,7 +200,7 @@ def test_a_very_long_odd_caption_is_cut_in_no_time(piece: str) -> None:
 
 def test_the_tokenizer_needs_only_the_standard_library() -> None:
     code = (
-        "import sys; from clipcap_cli.evaluation.tokenizer import tokenize; tokenize(['A dog.']);"
+        "import sys; from clipcap_cli.evaluation.metrics.tokenizer import tokenize; tokenize(['A dog.']);"
         "print([n for n in ('torch', 'numpy', 'pandas', 'transformers', 'regex') if n in sys.modules])"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from clipcap_cli.evaluation.corpus import Integers
-from clipcap_cli.evaluation.metric import Floats, Metric, mean_metric
+from clipcap_cli.evaluation.metrics.corpus import Integers
+from clipcap_cli.evaluation.metrics.metric import Floats, Metric, mean_metric
 
 PROMPT = "A photo depicts"
 _WEIGHT = 2.5

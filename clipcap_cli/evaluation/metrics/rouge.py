@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from rapidfuzz.distance import LCSseq
 
-from clipcap_cli.evaluation.corpus import Corpus
-from clipcap_cli.evaluation.metric import Floats, Metric, mean_metric
+from clipcap_cli.evaluation.metrics.corpus import Corpus
+from clipcap_cli.evaluation.metrics.metric import Floats, Metric, mean_metric
 
 _BETA = 1.2
 

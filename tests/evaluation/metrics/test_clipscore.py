@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clipcap_cli.evaluation.clipscore import clip_scores, retrieval
+from clipcap_cli.evaluation.metrics.clipscore import clip_scores, retrieval
 
 GENERATOR = np.random.default_rng(2)
 

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from clipcap_cli.errors import MissingError
-from clipcap_cli.evaluation import coco_package
-from clipcap_cli.evaluation.corpus import make_corpus
 from clipcap_cli.evaluation.evaluate import evaluate
+from clipcap_cli.evaluation.metrics import coco_package
+from clipcap_cli.evaluation.metrics.corpus import make_corpus
 
 
 def test_without_java_a_line_says_so(monkeypatch):

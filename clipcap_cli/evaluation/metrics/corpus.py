@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipcap_cli.errors import InputError
-from clipcap_cli.evaluation.tokenizer import tokenize
+from clipcap_cli.evaluation.metrics.tokenizer import tokenize
 
 ORDERS = 4  # n-grams of one to four words
 

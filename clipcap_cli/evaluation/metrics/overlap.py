@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from clipcap_cli.evaluation.bleu import bleu
-from clipcap_cli.evaluation.cider import DocumentFrequencies, cider
-from clipcap_cli.evaluation.corpus import Corpus, make_corpus
-from clipcap_cli.evaluation.metric import Metric
-from clipcap_cli.evaluation.rouge import rouge_l
+from clipcap_cli.evaluation.metrics.bleu import bleu
+from clipcap_cli.evaluation.metrics.cider import DocumentFrequencies, cider
+from clipcap_cli.evaluation.metrics.corpus import Corpus, make_corpus
+from clipcap_cli.evaluation.metrics.metric import Metric
+from clipcap_cli.evaluation.metrics.rouge import rouge_l
 
 # What `--metric` names; each gives one score or more.
 OVERLAP = ("bleu", "rouge-l", "cider")

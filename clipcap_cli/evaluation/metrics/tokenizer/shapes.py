@@ -1,7 +1,7 @@
 """The shapes of tokens in captions: words, numbers, abbreviations, addresses and marks, in the order in which they win.
 
 Where several shapes fit, the one that covers most of the text wins, what it must stand before (`before`) counted in, and then the one that is named first.
-Source: the behaviour of PTBTokenizer in Stanford CoreNLP 3.4.1, which the COCO caption evaluation uses; the notation is that of `tokenizer_automaton`.
+Source: the behaviour of PTBTokenizer in Stanford CoreNLP 3.4.1, which the COCO caption evaluation uses; the notation is that of `automaton`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import NamedTuple
 
-from clipcap_cli.evaluation import tokenizer_spelling as spelled
-from clipcap_cli.evaluation.tokenizer_automaton import CharacterTest, Node, parse
+from clipcap_cli.evaluation.metrics.tokenizer import spelling as spelled
+from clipcap_cli.evaluation.metrics.tokenizer.automaton import CharacterTest, Node, parse
 
 
 class Shape(NamedTuple):

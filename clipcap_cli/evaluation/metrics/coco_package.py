@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from clipcap_cli.errors import MissingError
-from clipcap_cli.evaluation.corpus import Corpus
-from clipcap_cli.evaluation.metric import Floats, Metric, mean_metric
+from clipcap_cli.evaluation.metrics.corpus import Corpus
+from clipcap_cli.evaluation.metrics.metric import Floats, Metric, mean_metric
 
 FAMILIES = ("meteor", "spice")
 _SEPARATOR = " ||| "

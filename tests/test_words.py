@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from clipcap_cli.cli.words import count, duration, moment, size
+from clipcap_cli.words import count, duration, moment, size
 
 
 @pytest.mark.parametrize(

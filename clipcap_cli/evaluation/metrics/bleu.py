@@ -9,8 +9,8 @@ import functools
 
 import numpy as np
 
-from clipcap_cli.evaluation.corpus import ORDERS, Corpus, Integers
-from clipcap_cli.evaluation.metric import Floats, Metric, summed
+from clipcap_cli.evaluation.metrics.corpus import ORDERS, Corpus, Integers
+from clipcap_cli.evaluation.metrics.metric import Floats, Metric, summed
 
 _TINY, _SMALL = 1e-15, 1e-9
 
