@@ -23,4 +23,5 @@ trap 'rm -f "$captions"' EXIT
 # shellcheck disable=SC2086
 clipcap --quiet caption $held_out $(python examples/score_food.py --list val) --format jsonl >"$captions"
 show python examples/score_food.py "$captions"
+show clipcap eval quickstart --split test --report "${CLIPCAP_HOME:-.}/report.html"
 printf '\nDone in %s s. Your own pictures: clipcap dataset add FOLDER; see README.md.\n' "$(($(date +%s) - started))"
