@@ -101,7 +101,8 @@ def remove(name: Name, yes: Yes = False) -> None:
     app,
     "compare",
     examples=("clipcap runs compare food food-2", "clipcap runs compare food captions.json --dataset food --split val --show 20"),
-    json="{first, second, dataset, split, pictures, differences: [{metric, first, second, difference, low, high, p, real}], same_captions, sorted_by, "
+    json="{first, second, dataset, split, pictures, differences: [{metric, first, second, difference, low, high, p, real}], same_captions, "
+    "recipes: {KEY: [first, second]}, is_luck, sorted_by, "
     "changes: [{image, first, second, difference}]}.",
 )
 def compare(
@@ -129,6 +130,8 @@ def compare(
         )
     out.result(comparison.as_dict(show))
     show_comparison(comparison, show)
+    if comparison.recipes is not None and not comparison.is_luck:
+        out.note("One training each: another seed moves scores, too. Two runs of one recipe with two seeds show how much.")
     for warning in dict.fromkeys([*comparison.first.warnings, *comparison.second.warnings]):
         out.warning(warning)
 

@@ -127,7 +127,13 @@ def show_comparison(comparison: Comparison, shown: int) -> None:
         right=(first.name, second.name, "difference", "p"),
     )
     out.text()
-    out.text(f"{verdict(comparison.differences, first.name, second.name)}.")
+    if comparison.is_luck:
+        what = "in their seed alone" if comparison.recipes else "in nothing"
+        out.text(f"Their recipes differ {what}: what lies between the two is luck, and shows how much of it there is. None of it is called real.")
+    else:
+        out.text(f"{verdict(comparison.differences, first.name, second.name)}.")
+    if comparison.recipes and not comparison.is_luck:
+        out.text(f"Their recipes differ in {', '.join(f'{key} ({one}, {other})' for key, (one, other) in comparison.recipes.items())}.")
     out.text(f"{comparison.same_captions:,} of {len(first.images):,} captions are the same word for word.")
     if comparison.changes and shown:
         out.text()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clipcap_cli.errors import InputError
@@ -12,8 +12,9 @@ from clipcap_cli.evaluation.comparison import Difference, compare, most_changed
 from clipcap_cli.evaluation.evaluate import evaluate, find_subject
 from clipcap_cli.evaluation.scores import Scores, difference_as_dict, main_metric
 from clipcap_cli.events import Listener, silent
+from clipcap_cli.recipe.differences import recipe_differences
 from clipcap_cli.storage.home import Home, open_home
-from clipcap_cli.training.runs import Run
+from clipcap_cli.training.runs import Run, open_run
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Comparison:
         main: the metric by which `changes` are sorted.
         changes: every picture that scores differently, the greatest difference first.
         same_captions: pictures that both caption word for word alike.
+        recipes: where both are runs, the keys in which their recipes differ, with both values; else None.
     """
 
     first: Scores
@@ -43,6 +45,13 @@ class Comparison:
     main: str
     changes: tuple[Change, ...]
     same_captions: int
+    recipes: Mapping[str, tuple[Any, Any]] | None = None
+
+    @property
+    def is_luck(self) -> bool:
+        """Whether the two are trainings that differ in nothing but what was drawn. No difference between such two is a finding, however sure it is that these
+        two sets of weights are not equally good; so none is called real."""
+        return self.recipes is not None and set(self.recipes) <= {"seed"}
 
     def as_dict(self, changes: int) -> dict[str, Any]:
         """Plain JSON values, with so many of the changes."""
@@ -54,6 +63,8 @@ class Comparison:
             "pictures": len(self.first.images),
             "differences": [difference_as_dict(difference) for difference in self.differences],
             "same_captions": self.same_captions,
+            "recipes": None if self.recipes is None else {key: list(values) for key, values in self.recipes.items()},
+            "is_luck": self.is_luck,
             "sorted_by": self.main,
             "changes": [vars(change) for change in self.changes[:changes]],
         }
@@ -83,7 +94,10 @@ def compare_captioners(
     find_subject(second, home)  # a wrong name is told before the first one is scored
     one = evaluate(first, dataset, split=split, baselines=False, home=home, events=events, **asked)
     other = evaluate(second, one.dataset if one.version else None, split=one.split, baselines=False, home=home, events=events, **asked)
-    return put_side_by_side(one, other)
+    comparison = replace(put_side_by_side(one, other), recipes=_recipes_apart(one, other, home))
+    if not comparison.is_luck:
+        return comparison
+    return replace(comparison, differences=tuple(replace(difference, is_real=False) for difference in comparison.differences))
 
 
 def put_side_by_side(first: Scores, second: Scores) -> Comparison:
@@ -115,6 +129,16 @@ def put_side_by_side(first: Scores, second: Scores) -> Comparison:
     )
 
 
+def _recipes_apart(first: Scores, second: Scores, home: Home) -> dict[str, tuple[Any, Any]] | None:
+    if first.run is None or second.run is None:
+        return None
+    one, other = open_run(first.run, home=home), open_run(second.run, home=home)
+    found = recipe_differences(one.recipe, other.recipe)
+    if one.info.dataset_version != other.info.dataset_version:
+        found["dataset.version"] = (one.info.dataset_version, other.info.dataset_version)
+    return found
+
+
 def verdict(differences: Sequence[Difference], first: str, second: str) -> str:
     """One sentence: which is better, if that can be said."""
     real = [difference for difference in differences if difference.is_real]
@@ -124,4 +148,5 @@ def verdict(differences: Sequence[Difference], first: str, second: str) -> str:
     worse = [difference.name for difference in real if difference.difference < 0]
     if better and worse:
         return f"{second} is better by {', '.join(better)} and worse by {', '.join(worse)}"
-    return f"{second} is {'better' if better else 'worse'} than {first} by {', '.join(better or worse)}"
+    by = "every metric" if len(real) == len(differences) > 1 else ", ".join(better or worse)
+    return f"{second} is {'better' if better else 'worse'} than {first} by {by}"

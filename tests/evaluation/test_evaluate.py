@@ -1,16 +1,21 @@
 """From a captioner, or a file of anybody's captions, to scores with intervals and baselines."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
+import yaml
 
 from clipcap_cli.datasets.dataset import open_dataset
 from clipcap_cli.errors import InputError
+from clipcap_cli.evaluation import versus
 from clipcap_cli.evaluation.baselines import FREQUENT, HUMAN, NEAREST, RANDOM
+from clipcap_cli.evaluation.comparison import compare
 from clipcap_cli.evaluation.evaluate import evaluate
 from clipcap_cli.evaluation.frequencies import find_frequencies
 from clipcap_cli.evaluation.metrics.cider import count_documents, read_frequencies, write_frequencies
-from clipcap_cli.evaluation.versus import put_side_by_side, verdict
+from clipcap_cli.evaluation.versus import compare_captioners, put_side_by_side, verdict
 from clipcap_cli.events import Note
 from clipcap_cli.training.runs import open_run
 
@@ -182,3 +187,39 @@ def test_frequencies_that_are_none_are_refused(tmp_path, home):
         path.write_text(content)
         with pytest.raises(InputError, match=r"cannot be read|no document frequencies"):
             read_frequencies(path)
+
+
+def again(home, name, **changes):
+    """A run of the same weights whose recipe says something else."""
+    folder = shutil.copytree(home.runs / "colours", home.runs / name)
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
+    recipe["name"] = name
+    for key, value in changes.items():
+        part, _, leaf = key.rpartition("__")
+        (recipe[part] if part else recipe)[leaf] = value
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    return name
+
+
+def test_trainings_that_differ_in_their_seed_alone_differ_by_luck_and_others_by_what_their_recipes_say(colours, tmp_path, monkeypatch):
+    seed, rate = again(colours, "other-seed", seed=1), again(colours, "other-rate", seed=1, train__lr=0.5)
+    # However sure it is that the two sets of weights are not equally good.
+    monkeypatch.setattr(versus, "compare", lambda first, second: [replace(difference, is_real=True) for difference in compare(first, second, samples=50)])
+    try:
+        luck = compare_captioners("colours", seed, home=colours)
+        assert (luck.is_luck, luck.recipes) == (True, {"seed": (0, 1)})
+        assert not any(difference.is_real for difference in luck.differences)
+        finding = compare_captioners("colours", rate, home=colours)
+        assert (finding.is_luck, finding.recipes) == (False, {"seed": (0, 1), "train.lr": (0.001, 0.5)})
+        assert all(difference.is_real for difference in finding.differences)
+        with_a_file = compare_captioners("colours", results(tmp_path, PERFECT), home=colours)
+        assert (with_a_file.is_luck, with_a_file.recipes) == (False, None)
+    finally:
+        for name in (seed, rate):
+            shutil.rmtree(colours.runs / name)
+
+
+def test_a_wrong_second_name_is_told_before_the_first_is_scored(colours, monkeypatch):
+    monkeypatch.setattr(versus, "evaluate", None)
+    with pytest.raises(InputError, match="no model or run named 'colourz'"):
+        compare_captioners("colours", "colourz", home=colours)
