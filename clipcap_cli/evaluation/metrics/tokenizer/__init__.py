@@ -14,7 +14,7 @@ from functools import cache
 from typing import NamedTuple
 
 from clipcap_cli.evaluation.metrics.tokenizer.automaton import Automaton, Node, backwards
-from clipcap_cli.evaluation.metrics.tokenizer.shapes import shapes
+from clipcap_cli.evaluation.metrics.tokenizer.shapes import token_shapes
 
 # The names of brackets are never met, for tokens are in lower case when they are looked up: as in the reference, "-lrb-" is kept and counts as a word.
 PUNCTUATION: frozenset[str] = frozenset(["''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
@@ -24,6 +24,7 @@ _NEXT_CAPTION = "A "
 _ENDS_OF_LINES = str.maketrans(dict.fromkeys("\n\r\x0b\x0c\u2028\u2029", " "))
 _BEYOND_16_BITS = re.compile("[\U00010000-\U0010ffff]")
 _SPACES = frozenset(" \t\xa0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u3000")
+_HAS_SPACE = re.compile(r"\s").search
 _PIECES_KEPT, _LONGEST_KEPT = 100_000, 64
 
 
@@ -51,20 +52,23 @@ class _Lexer:
     """Cuts captions, and remembers how it cut the pieces between their spaces."""
 
     def __init__(self) -> None:
-        self._shapes = shapes()
+        self._shapes = token_shapes()
         self._whole = Automaton([shape.pattern if shape.before is None else Node("then", (shape.pattern, shape.before)) for shape in self._shapes])
         self._contexts = [
             None if shape.before is None else _Context(Automaton([shape.pattern]), Automaton([backwards(shape.before)])) for shape in self._shapes
         ]
         # Only pieces whose cutting looked no farther than at the space (or the end) behind them: whatever follows, they are always cut so.
         self._pieces: dict[str, tuple[str, ...]] = {}
+        # Of those whose tokens have no white space in them, what comes out in the end: most captions need nothing but this.
+        self._ready: dict[str, str] = {"": ""}
 
     def tokenize(self, caption: str) -> str:
-        text = caption.translate(_ENDS_OF_LINES) + _END
-        if not text.isascii():
-            text = _BEYOND_16_BITS.sub(_as_java_has_it, text)
-        pieces = [self._pieces.get(piece) for piece in text.split(" ")]
-        tokens = self._cut(text) if None in pieces else [token for piece in pieces if piece for token in piece]
+        text = caption if caption.isascii() and caption.isprintable() else _BEYOND_16_BITS.sub(_as_java_has_it, caption.translate(_ENDS_OF_LINES))
+        text += _END
+        ready = [self._ready.get(piece) for piece in text.split(" ")]
+        if None not in ready:
+            return " ".join([piece for piece in ready if piece])
+        tokens = self._cut(text)
         # Joined and split, because the reference looks for white space at the end of a line of tokens, where a token itself may have some.
         return " ".join(token for token in " ".join(tokens).rstrip().split(" ") if token and token not in PUNCTUATION)
 
@@ -92,6 +96,8 @@ class _Lexer:
                     place = end
                 if place == stop and read <= stop + 1 and self._worth_keeping(piece):
                     self._pieces[piece] = tuple(found)
+                    if not any(map(_HAS_SPACE, found)):
+                        self._ready[piece] = " ".join(token for token in found if token not in PUNCTUATION)
                 tokens += found
             else:
                 tokens += known

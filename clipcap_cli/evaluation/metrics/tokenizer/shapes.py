@@ -241,7 +241,7 @@ def _shapes(parsed: Callable[[str], Node]) -> Iterator[Shape]:
 
 
 @cache
-def shapes() -> tuple[Shape, ...]:
+def token_shapes() -> tuple[Shape, ...]:
     """All shapes, those first that win over later ones of the same length."""
     named: dict[str, Node] = {}
     parsed = partial(parse, named=named, classes=_character_classes())
