@@ -9,6 +9,8 @@ from clipcap_cli.recipe import Recipe
 from clipcap_cli.training.material import Material
 from clipcap_cli.training.validation import BY_LOSS, Validation
 
+_FEW = 100  # pictures; docs/results.md has what choosing by CIDEr of thirty cost
+
 
 def plan(material: Material, captioner: Captioner, steps: int, validation: Validation | None) -> list[str]:
     """Lines for people: what is learned from, what is learned, for how long, how the best is chosen, and what seems unwise."""
@@ -48,7 +50,9 @@ def _choice(recipe: Recipe, validation: Validation | None) -> str:
     if validation is None:
         return "the best is chosen by the training loss: there is nothing to validate on"
     if validation.select_by != BY_LOSS:
-        return f"the best is chosen by {validation.select_by}: {len(validation.pictures):,} pictures of {recipe.dataset.val} are captioned at each validation"
+        few = "; a score of so few is unsteady, and train.select_by=loss may choose better" if len(validation.pictures) < _FEW else ""
+        chosen_by = f"the best is chosen by {validation.select_by}: {len(validation.pictures):,} pictures of {recipe.dataset.val} are captioned at each validation"
+        return chosen_by + few
     reason = "" if recipe.train.select_by == BY_LOSS else f": there is nothing to work out {recipe.train.select_by} with"
     return f"the best is chosen by the validation loss{reason}"
 

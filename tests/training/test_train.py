@@ -25,6 +25,7 @@ SETTINGS = {
     "train.batch_size": 4,
     "train.lr": 1e-3,
     "train.validate_every": 6,
+    "train.select_by": "cider",
     "decode.beams": 2,
     "decode.max_tokens": 8,
 }
