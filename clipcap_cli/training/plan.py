@@ -50,9 +50,9 @@ def _choice(recipe: Recipe, validation: Validation | None) -> str:
     if validation is None:
         return "the best is chosen by the training loss: there is nothing to validate on"
     if validation.select_by != BY_LOSS:
-        few = "; a score of so few is unsteady, and train.select_by=loss may choose better" if len(validation.pictures) < _FEW else ""
-        chosen_by = f"the best is chosen by {validation.select_by}: {len(validation.pictures):,} pictures of {recipe.dataset.val} are captioned at each validation"
-        return chosen_by + few
+        pictures = len(validation.pictures)
+        few = "; a score of so few is unsteady, and train.select_by=loss may choose better" if pictures < _FEW else ""
+        return f"the best is chosen by {validation.select_by}: {pictures:,} pictures of {recipe.dataset.val} are captioned at each validation{few}"
     reason = "" if recipe.train.select_by == BY_LOSS else f": there is nothing to work out {recipe.train.select_by} with"
     return f"the best is chosen by the validation loss{reason}"
 
