@@ -41,6 +41,8 @@ def made_scores(images: Sequence[Image], captions: Sequence[str] | None = None, 
     return Scores(
         name=name,
         run=None,
+        recipe=None,
+        learned_from=None,
         dataset="shapes",
         version=1,
         split="test",

@@ -46,7 +46,7 @@ def evaluate(
         str | None,
         typer.Argument(
             metavar="MODEL|RUN|FILE",
-            help="A captioner, or a file of captions: COCO results JSON, JSON lines, CSV; else the model in use.",
+            help="A captioner, or a file of captions: COCO results JSON, JSON lines, CSV; else the model in use, or the newest run's.",
             autocompletion=completion.captioners,
         ),
     ] = None,
@@ -70,7 +70,12 @@ def evaluate(
     baselines: Annotated[bool, typer.Option("--baselines/--no-baselines", help="Score what a captioner has to beat, too.")] = True,
     report: Annotated[Path | None, typer.Option("--report", metavar="FILE.html", help="Write a page with scores, curves and all captions.")] = None,
     against: Annotated[
-        list[str] | None, typer.Option("--against", metavar="MODEL|RUN|FILE", help="For the report: another one on the same pictures; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--against",
+            metavar="MODEL|RUN|FILE",
+            help="For --report: another one, on the same pictures; may be repeated. Cards show the first one's captions.",
+        ),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the table of scores as CSV.")] = False,
     per_image: Annotated[Path | None, typer.Option("--per-image", metavar="FILE.csv", help="Write every picture's caption and scores.")] = None,
@@ -86,6 +91,7 @@ def evaluate(
         raise typer.BadParameter("--save-idf keeps what --idf names.")
     if against and not report:
         raise typer.BadParameter("--against is for --report; `clipcap runs compare` compares two.")
+    check_outputs(report, per_image, save_idf)
     from clipcap_cli.cli.scores import as_csv_table, show_scores, tell_left_out, tell_warnings, write_per_image
     from clipcap_cli.datasets.records import ReaderOptions
     from clipcap_cli.evaluation.evaluate import evaluate as evaluated
@@ -93,7 +99,7 @@ def evaluate(
     from clipcap_cli.evaluation.metrics.cider import write_frequencies
     from clipcap_cli.recipe.reading import parse_values
 
-    settings.kept = "Captions and embeddings that were finished are kept."
+    settings.kept = "Embeddings that were finished are kept; captions are once all of them are written."
     frequencies = find_frequencies(idf, home()) if idf else None
     if save_idf and frequencies:
         write_frequencies(save_idf, frequencies)
@@ -127,6 +133,7 @@ def evaluate(
             write_report(report, scores, run=open_run(scores.run, home=home()) if scores.run else None, others=others)
     if per_image:
         write_per_image(per_image, scores)
+        out.note(f"scores of each picture: {per_image}")
     out.result({**scores.as_dict(), "report": str(report) if report else None})
     if as_csv:
         out.text(as_csv_table(scores))
@@ -136,4 +143,20 @@ def evaluate(
     if report:
         out.note(f"report: {report}")
     tell_warnings(scores)
-    tell_left_out(scores)
+    if not partial:
+        tell_left_out(scores)
+
+
+def check_outputs(report: Path | None, per_image: Path | None, save_idf: Path | None) -> None:
+    """Whether files can be written there, before an hour's captions are.
+
+    Raises:
+        InputError: one is a folder, or the report would take the place of something that is no page.
+    """
+    from clipcap_cli.errors import InputError
+
+    for path in (report, per_image, save_idf):
+        if path is not None and path.is_dir():
+            raise InputError("this is a folder, and should be a file", where=str(path), hint=f"Name a file in it, as {path / 'food.html'}.")
+    if report is not None and report.exists() and report.suffix.lower() not in (".html", ".htm"):
+        raise InputError("this file is there, and no page: it was left as it is", where=str(report), hint="Give the report a name that ends in .html.")

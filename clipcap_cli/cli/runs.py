@@ -122,7 +122,7 @@ def compare(
     from clipcap_cli.evaluation.versus import compare_captioners
     from clipcap_cli.recipe.reading import parse_values
 
-    settings.kept = "Captions and embeddings that were finished are kept."
+    settings.kept = "Embeddings that were finished are kept; captions are once all of them are written."
     decoding = {**parse_values(decode or ()), **({"beams": beam} if beam else {})}
     with progress() as events:
         comparison = compare_captioners(
@@ -130,8 +130,6 @@ def compare(
         )
     out.result(comparison.as_dict(show))
     show_comparison(comparison, show)
-    if comparison.recipes is not None and not comparison.is_luck:
-        out.note("One training each: another seed moves scores, too. Two runs of one recipe with two seeds show how much.")
     for warning in dict.fromkeys([*comparison.first.warnings, *comparison.second.warnings]):
         out.warning(warning)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from clipcap_cli.evaluation.scores import Scores
     from clipcap_cli.evaluation.versus import Comparison
 
+_LONGEST_SHOWN = 300  # characters of a caption
 _CAPTIONS_SHOWN = 3  # most frequent ones
 
 
@@ -46,7 +47,7 @@ def show_scores(scores: Scores) -> None:
     if scores.verdict and scores.beats_neighbours:
         low, high = scores.verdict.interval.low, scores.verdict.interval.high
         out.text()
-        out.text(f"It beats its nearest neighbours: {scores.verdict.name} +{scores.verdict.difference:.3f} ({low:.3f} to {high:.3f}).")
+        out.text(f"It beats its nearest neighbours by {scores.verdict.name}: +{scores.verdict.difference:.3f} ({low:.3f} to {high:.3f}).")
     out.text()
     _show_language(scores.language)
     out.text()
@@ -105,7 +106,7 @@ def tell_left_out(scores: Scores) -> None:
 
 def show_comparison(comparison: Comparison, shown: int) -> None:
     """Which differences are real, and the pictures that changed most."""
-    from clipcap_cli.evaluation.versus import verdict
+    from clipcap_cli.evaluation.versus import conclusions
 
     first, second = comparison.first, comparison.second
     out.text(f"{first.name} and {second.name} on {first.data}: {count(len(first.images), 'picture')}")
@@ -127,21 +128,20 @@ def show_comparison(comparison: Comparison, shown: int) -> None:
         right=(first.name, second.name, "difference", "p"),
     )
     out.text()
-    if comparison.is_luck:
-        what = "in their seed alone" if comparison.recipes else "in nothing"
-        out.text(f"Their recipes differ {what}: what lies between the two is luck, and shows how much of it there is. None of it is called real.")
-    else:
-        out.text(f"{verdict(comparison.differences, first.name, second.name)}.")
-    if comparison.recipes and not comparison.is_luck:
-        out.text(f"Their recipes differ in {', '.join(f'{key} ({one}, {other})' for key, (one, other) in comparison.recipes.items())}.")
+    for told in conclusions(comparison):
+        out.text(f"{told}.")
     out.text(f"{comparison.same_captions:,} of {len(first.images):,} captions are the same word for word.")
     if comparison.changes and shown:
         out.text()
         out.text(f"Where they differ most, by {comparison.main}:")
         for change in comparison.changes[:shown]:
             out.text(f"  {change.difference:+.2f}  {change.image}")
-            out.text(f"         {first.name}: {change.first}")
-            out.text(f"         {second.name}: {change.second}")
+            out.text(f"         {first.name}: {_shortened(change.first)}")
+            out.text(f"         {second.name}: {_shortened(change.second)}")
+
+
+def _shortened(caption: str) -> str:
+    return caption if len(caption) <= _LONGEST_SHOWN else f"{caption[:_LONGEST_SHOWN]} … ({len(caption):,} characters)"
 
 
 def _show_language(language: LanguageStatistics) -> None:

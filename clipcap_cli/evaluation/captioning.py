@@ -1,7 +1,7 @@
 """The captions that a captioner writes for a dataset, kept: asking for a second metric costs nothing.
 
-    evaluations/NAME-DATASET-SPLIT-HASH/predictions.json    COCO results, with each caption's score and whether the length limit ended it
-                                       /captions.json       what they were written by; HASH is of this
+    evaluations/DATASET-SPLIT-HASH/predictions.json    COCO results, with each caption's score and whether the length limit ended it
+                                  /captions.json       what they were written by; HASH is of this
 
 Everything that a caption depends on is in that hash: the captioner's files, how it decodes, the pictures, the precision of their embeddings.
 """
@@ -82,7 +82,7 @@ def write_captions(
     """
     facts = _facts(read_manifest(found.path), images, store, asking)
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    folder = home.evaluations / f"{name_from(found.name)}-{label}-{key[:_HASH]}"
+    folder = home.evaluations / f"{name_from(label)}-{key[:_HASH]}"
     kept = _kept(folder, images)
     if kept is not None:
         return kept

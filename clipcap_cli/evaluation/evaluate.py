@@ -32,7 +32,8 @@ from clipcap_cli.evaluation.scores import Scores, System, main_metric
 from clipcap_cli.events import Listener, Note, silent
 from clipcap_cli.recipe.schema import Decode
 from clipcap_cli.storage.home import Home, open_home
-from clipcap_cli.training.runs import Run
+from clipcap_cli.training.runs import Run, open_run
+from clipcap_cli.words import count
 
 _FEW = 100  # pictures
 _GALLERY = 50_000  # training pictures at most that neighbours are looked for among, evenly taken
@@ -98,18 +99,22 @@ def evaluate(
     home = home or (what.home if isinstance(what, Run) else open_home())
     families = check_families(metrics)
     file, found = find_subject(what, home)
+    _check_asked(file, found, bool(decode), partial or columns != NO_OPTIONS, clip, encoder, families)
+    if found is not None and what is None:
+        events(Note(f"eval: {found.kind} {found.name!r} ({found.why})"))
     pictures = choose_pictures(found, dataset, split, references, columns, home)
     learned = what_was_learned(found, pictures, home)
     loaded = _encoder_of(found, encoder, home, device, events)
     scoring = _scoring_encoder(families, clip, loaded, pictures, home, device, events)
     left_out: list[str] = []
     if file is not None:
-        captions = _from_file(file, pictures, columns, partial, left_out)
+        captions = _from_file(file, pictures, columns, partial, left_out, events)
     else:
         assert found is not None
         assert loaded is not None
         asking = Asking(change_decoding(read_manifest(found.path).decode, decode or {}), seed, precision)
         captions, pictures = _from_captioner(found, pictures, loaded, asking, left_out, home=home, device=device, batch_size=batch_size, events=events)
+    run = open_run(found.name, home=home) if found and found.kind == "run" else None
     judge = Judge(families, frequencies, _clip_view(scoring, pictures, home, events))
     name = found.name if found else file.name if file else ""
     images = tuple(image for image in pictures.images if image.name in captions.of)
@@ -120,7 +125,9 @@ def evaluate(
     language = describe(list(system.captions.values()), training=learned.captions if learned else None, cut=captions.cut)
     scores = Scores(
         name=name,
-        run=found.name if found and found.kind == "run" else None,
+        run=run.name if run else None,
+        recipe=run.recipe if run else None,
+        learned_from=f"{run.info.dataset} v{run.info.dataset_version}" if run else None,
         dataset=pictures.name,
         version=pictures.dataset.version if pictures.dataset else None,
         split=pictures.split,
@@ -155,7 +162,28 @@ def find_subject(what: Run | str | os.PathLike[str] | None, home: Home) -> tuple
         file = Path(what).expanduser()
         check_file(file)
         return file, None
+    if what is not None and Path(what).expanduser().is_file():
+        hint = f"Captions are read from {', '.join(SUFFIXES)}."
+        raise InputError(f"this file ({Path(what).suffix or 'without an ending'}) is no file of captions", where=str(what), hint=hint)
     return None, find_captioner(None if what is None else os.fspath(what), home)
+
+
+def _check_asked(
+    file: Path | None, found: Found | None, decodes: bool, for_files: bool, clip: str | None, encoder: str | None, families: Sequence[str]
+) -> None:
+    """Refuse what would have no effect.
+
+    Raises:
+        InputError: something was asked for that this evaluation does not do.
+    """
+    if file is not None and decodes:
+        raise InputError(f"the captions of {file.name} are written already", hint="Leave out --beam and --decode.")
+    if found is not None and for_files:
+        raise InputError(f"{found.name!r} is a captioner, and --partial, --image-column and --caption-column are for files of captions", hint="Leave them out.")
+    if found is not None and encoder is not None:
+        raise InputError(f"{found.name!r} has an encoder of its own, and --encoder is for files of captions", hint="Leave it out.")
+    if clip is not None and not set(families) & set(CLIP):
+        raise InputError("no metric that is asked for uses --clip", hint="Add --metric clipscore or --metric retrieval.")
 
 
 def _encoder_of(found: Found | None, spec: str | None, home: Home, device: str, events: Listener) -> ImageEncoder | None:
@@ -168,7 +196,7 @@ def _encoder_of(found: Found | None, spec: str | None, home: Home, device: str, 
     return loaded
 
 
-def _from_file(file: Path, pictures: Pictures, columns: ReaderOptions, partial: bool, left_out: list[str]) -> _Captions:
+def _from_file(file: Path, pictures: Pictures, columns: ReaderOptions, partial: bool, left_out: list[str], events: Listener) -> _Captions:
     captions, missing, strangers = one_each(
         read_predictions(file, columns), [image.name for image in pictures.images], [image.image_id for image in pictures.images]
     )
@@ -178,10 +206,12 @@ def _from_file(file: Path, pictures: Pictures, columns: ReaderOptions, partial: 
             where=str(file),
             hint="Name the dataset and the split that these captions are of.",
         )
-    if (missing or strangers) and not partial:
-        told = [f"pictures without a caption: {listed(missing)}"] if missing else []
-        told += [f"captions of pictures that are not in {pictures.name} ({pictures.split}): {listed(strangers)}"] if strangers else []
+    told = [f"pictures without a caption: {listed(missing)}"] if missing else []
+    told += [f"captions of pictures that are not in {pictures.name} ({pictures.split}): {listed(strangers)}"] if strangers else []
+    if told and not partial:
         raise InputError("; ".join(told), where=str(file), hint="Bring what is missing, or score what both have with --partial.")
+    for line in told:
+        events(Note(f"left out, {line}", "warning"))
     left_out += missing
     return _Captions(captions, None, file, {"captions": file.name})
 
@@ -202,11 +232,17 @@ def _from_captioner(
     if written.were_there:
         events(Note(f"its captions were written before: {written.path}"))
     captions = dict(zip((image.name for image in images), written.captions, strict=True))
-    return _Captions(captions, written.cut, written.path, _decoding(asking.decode)), replace(pictures, images=images)
+    return _Captions(captions, written.cut, written.path, _decoding(asking)), replace(pictures, images=images)
 
 
-def _decoding(decode: Decode) -> dict[str, str]:
-    return {"beam": str(decode.beams)} if decode.strategy == "beam" else {"decode": decode.strategy}
+def _decoding(asking: Asking) -> dict[str, str]:
+    """How captions were written, as a signature has it: the strategy, and whatever is not as by default."""
+    decode, usual = asking.decode, Decode.model_validate({})
+    told = {"beam": str(decode.beams)} if decode.strategy == "beam" else {"decode": decode.strategy}
+    others = (key for key in Decode.model_fields if key not in ("strategy", "beams") and getattr(decode, key) != getattr(usual, key))
+    drawn = {"seed": str(asking.seed)} if decode.strategy == "sample" else {}
+    in_precision = {"precision": asking.precision} if asking.precision != "fp32" else {}
+    return {**told, **{key: str(getattr(decode, key)) for key in others}, **drawn, **in_precision}
 
 
 def _embedded(dataset: Dataset, split: str, encoder: ImageEncoder, events: Listener) -> EmbeddingStore:
@@ -250,9 +286,11 @@ def _baselines(
     if learned is None or not learned.images:
         return tuple(found)
     names = list(references)
+    if encoder is None and pictures.dataset is not None:
+        events(Note(f"{NEAREST} are left out: they need an encoder (--encoder SPEC)"))
     if encoder is not None and pictures.dataset is not None and learned.split != pictures.split and len(learned.images) > 1:
         captions, neighbours = _neighbours(images, pictures, learned, encoder, events)
-        events(Note(f"{NEAREST}: {neighbours} of {len(learned.images):,} training pictures agree on a caption"))
+        events(Note(f"{NEAREST}: each picture asks its {count(neighbours, 'nearest one')} of {len(learned.images):,} training pictures"))
         found.append(judge.system(NEAREST, references, dict(zip(names, captions, strict=True))))
     for name, captions in ((RANDOM, random_captions(learned.captions, len(names))), (FREQUENT, most_frequent(learned.captions, len(names)))):
         found.append(judge.system(name, references, dict(zip(names, captions, strict=True))))
@@ -283,11 +321,14 @@ def _verdict(system: System, rivals: Sequence[System]) -> Difference | None:
 def _warnings(scores: Scores, pictures: Pictures, learned: Learned | None, found: Found | None, judge: Judge) -> list[str]:
     told = []
     if len(scores.images) < _FEW:
-        told.append(f"{len(scores.images)} pictures are few: under {_FEW}, scores of the same captioner differ widely from one set of pictures to the next")
+        told.append(f"{count(len(scores.images), 'picture')}: under {_FEW}, scores of the same captioner differ widely from one set of pictures to the next")
     if sum(len(image.captions) == 1 for image in scores.images) > len(scores.images) / 2:
         told.append("most pictures have one reference: a good caption in other words scores as a wrong one")
     if learned and found and pictures.dataset:
         told += _leaks(scores, pictures, learned)
+    part = scores.recipe.dataset if scores.recipe else None
+    if part and (part.name, part.val) == (scores.dataset, scores.split):
+        told.append(f"its best step was chosen on these pictures (split {scores.split}): they flatter it a little")
     if judge.clip and found and judge.clip.encoder.fingerprint == read_manifest(found.path).encoder.fingerprint:
         told.append(f"{judge.clip.encoder.spec} is the encoder that this captioner was trained on: it judges its own work, and CLIPScore and R@k come out high")
     if scores.language.collapse:

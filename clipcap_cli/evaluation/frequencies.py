@@ -18,7 +18,7 @@ def find_frequencies(name: str, home: Home) -> DocumentFrequencies:
     Raises:
         InputError: there is no such file, dataset or split.
     """
-    if Path(name).suffix.lower() == ".json":
+    if Path(name).is_file() or Path(name).suffix.lower() == ".json":
         return read_frequencies(Path(name))
     dataset, _, split = name.partition(":")
     images = open_dataset(dataset, home=home).images(split or None)

@@ -25,6 +25,12 @@ from clipcap_cli.storage.names import nearest
 
 CLIP = ("clipscore", "retrieval")
 FAMILIES = (*OVERLAP, *coco_package.FAMILIES, *CLIP)
+# Names of scores, for their families.
+_ALIASES = {
+    **dict.fromkeys(("bleu-1", "bleu-2", "bleu-3", "bleu-4"), "bleu"),
+    **{"cider-d": "cider", "rouge": "rouge-l", "rougel": "rouge-l", "refclipscore": "clipscore"},
+    **dict.fromkeys(("r@1", "r@5", "r@10"), "retrieval"),
+}
 
 
 @dataclass(frozen=True)
@@ -90,16 +96,20 @@ class Judge:
 
 
 def check_families(asked: Sequence[str]) -> tuple[str, ...]:
-    """The families of metrics that are asked for, each once; those that need a program that is not here are told at once.
+    """The families of metrics that are asked for, each once. What needs a program that is not here is told at once.
+
+    Args:
+        asked: names of families or of scores, in any case; one text may have several, separated by commas.
 
     Raises:
         InputError: there is no such metric.
         MissingError: it cannot be computed here.
     """
-    for name in asked:
+    families = [_ALIASES.get(name, name) for text in asked for name in text.lower().replace(" ", "").split(",")]
+    for name in families:
         if name not in FAMILIES:
             meant = nearest(name, FAMILIES)
             raise InputError(f"there is no metric {name!r}" + (f"; did you mean {meant!r}?" if meant else ""), hint=f"There are: {', '.join(FAMILIES)}.")
         if name in coco_package.FAMILIES:
             coco_package.check_available(name)
-    return tuple(dict.fromkeys(asked)) or OVERLAP
+    return tuple(dict.fromkeys(families)) or OVERLAP

@@ -61,6 +61,8 @@ def choose_pictures(found: Found | None, name: str | None, split: str | None, re
         InputError: there is no such dataset, split or file, or it cannot be told which is meant.
     """
     if references is not None:
+        if name is not None or split is not None:
+            raise InputError("a file of references takes the place of a dataset", hint="Leave out --dataset and --split, or --references.")
         return _of_file(references, options)
     name = name or _trained_on(found, home)
     dataset = open_dataset(name, home=home)
@@ -90,7 +92,7 @@ def what_was_learned(found: Found | None, pictures: Pictures, home: Home) -> Lea
 
 
 def _of_file(path: Path, options: ReaderOptions) -> Pictures:
-    images = [Image(name, None, name, None, 0, 0, captions) for name, captions in grouped(read_predictions(path, options)).items()]
+    images = [Image(number, None, name, None, 0, 0, captions) for name, number, captions in grouped(read_predictions(path, options))]
     return Pictures(None, path.name, path.stem, images)
 
 
@@ -103,7 +105,7 @@ def _with_captions(dataset: Dataset, split: str) -> list[Image]:
 
 def _trained_on(found: Found | None, home: Home) -> str:
     if found is None:
-        raise InputError("it is not said which pictures these captions are of", hint="Add --dataset NAME, or --references FILE.")
+        raise InputError("it is not said which pictures these captions are of", hint="Add --dataset NAME (`clipcap eval` also takes --references FILE).")
     name: str | None = _info(found).get("name")
     if name is None:
         raise InputError(f"the {found.kind} {found.name!r} does not say which dataset it was trained on", hint="Add --dataset NAME.")

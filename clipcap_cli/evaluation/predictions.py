@@ -23,15 +23,17 @@ from clipcap_cli.storage.atomic import write_text
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
 _FORM = 'Captions come as COCO results [{"image_id": "a.jpg", "caption": "…"}], as JSON lines of such objects, or as CSV with the header image,caption.'
 _NAMED_AT_MOST = 5
+_SNIFFED = 1 << 16  # bytes of a table that tell whether it is one
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A caption of a picture, as a file has them; `where` is its place in the file."""
+    """A caption of a picture, as a file has them; `where` is its place in the file, `number` the picture's where the file has a name and a number for it."""
 
     image: str
     caption: str
     where: str
+    number: str | None = None
 
 
 def read_predictions(path: Path, options: ReaderOptions | None = None) -> list[Prediction]:
@@ -108,12 +110,12 @@ def one_each(predictions: Sequence[Prediction], names: Sequence[str], image_ids:
     return captions, [name for name in names if name not in found], strangers
 
 
-def grouped(predictions: Sequence[Prediction]) -> dict[str, tuple[str, ...]]:
-    """All captions of each picture: a file of references."""
-    groups: defaultdict[str, list[str]] = defaultdict(list)
+def grouped(predictions: Sequence[Prediction]) -> list[tuple[str, str, tuple[str, ...]]]:
+    """All captions of each picture, as a file of references has them: its name, its number (or its name again), its captions."""
+    groups: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for prediction in predictions:
-        groups[prediction.image].append(prediction.caption)
-    return {image: tuple(captions) for image, captions in groups.items()}
+        groups[prediction.image, prediction.number or prediction.image].append(prediction.caption)
+    return [(image, number, tuple(captions)) for (image, number), captions in groups.items()]
 
 
 def listed(names: Sequence[str]) -> str:
@@ -150,6 +152,8 @@ def _number(stem: str) -> int | None:
 
 
 def _rows(path: Path, options: ReaderOptions) -> Iterator[Prediction]:
+    if b"\0" in path.read_bytes()[:_SNIFFED] and "utf-16" not in text_encoding(path):
+        raise InputError("this is no table of text", where=str(path), hint=_FORM)
     head = read_head(path, options)
     if head is None:
         return
@@ -184,10 +188,13 @@ def _entry(entry: Any, where: str, files: Mapping[Any, str]) -> Prediction:
         raise InputError(f"this is {str(entry)[:60]!r}, and should be an object", where=where, hint=_FORM)
     image = next((entry[key] for key in ("image_id", *IMAGE_ALIASES) if key in entry), None)
     caption = next((entry[key] for key in CAPTION_ALIASES if key in entry), None)
-    if isinstance(image, bool) or not isinstance(image, str | int) or not isinstance(caption, str):
-        lacks = "caption" if not isinstance(caption, str) else "image_id"
+    if image is None or caption is None:
+        lacks = "image_id" if image is None else "caption"
         raise InputError(f"this object has no {lacks!r}: it has {', '.join(map(repr, list(entry)[:10])) or 'nothing'}", where=where, hint=_FORM)
-    return Prediction(files.get(image, str(image)), caption, where)
+    if isinstance(image, bool) or not isinstance(image, str | int) or not isinstance(caption, str):
+        wrong, value = ("caption", caption) if not isinstance(caption, str) else ("image_id", image)
+        raise InputError(f"its {wrong!r} is {str(value)[:60]!r}, of the type {type(value).__name__}, and should be a text", where=where, hint=_FORM)
+    return Prediction(files[image], caption, where, str(image)) if image in files else Prediction(str(image), caption, where)
 
 
 def _parsed(text: str, where: str) -> Any:

@@ -13,6 +13,7 @@ from clipcap_cli.evaluation.comparison import Difference
 from clipcap_cli.evaluation.intervals import Interval
 from clipcap_cli.evaluation.language import LanguageStatistics
 from clipcap_cli.evaluation.metrics.metric import Metric
+from clipcap_cli.recipe import Recipe
 
 _MAIN = "CIDEr-D"
 
@@ -34,9 +35,15 @@ class System:
     intervals: tuple[Interval, ...]
 
     def metric(self, name: str) -> Metric:
-        """The metric of that name; KeyError if there is none."""
-        found = {metric.name: metric for metric in self.metrics}
-        return found[name]
+        """The metric of that name, in any case.
+
+        Raises:
+            KeyError: there is none.
+        """
+        found = {metric.name.lower(): metric for metric in self.metrics}
+        if name.lower() not in found:
+            raise KeyError(f"{name!r} is not among {', '.join(metric.name for metric in self.metrics)}")
+        return found[name.lower()]
 
 
 def main_metric(system: System) -> str:
@@ -45,7 +52,7 @@ def main_metric(system: System) -> str:
     return _MAIN if _MAIN in names else names[-1]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scores:
     """The scores of one captioner, or of a file of captions, on one split.
 
@@ -54,6 +61,7 @@ class Scores:
     Attributes:
         name: of what was evaluated.
         run: the run that made it; None for a model, a bundle or a file of captions.
+        recipe, learned_from: of that run; `learned_from` for people: "food v1".
         dataset, version, split: what on; `dataset` is the file's name where references came from a file, `version` then None.
         images: those that were scored, with their references.
         system: what was evaluated.
@@ -68,6 +76,8 @@ class Scores:
 
     name: str
     run: str | None
+    recipe: Recipe | None
+    learned_from: str | None
     dataset: str
     version: int | None
     split: str
@@ -80,6 +90,10 @@ class Scores:
     predictions: Path
     left_out: tuple[str, ...]
     warnings: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        scored = (f"{metric.name} {metric.score:.3f} ({interval.low:.3f} to {interval.high:.3f})" for metric, interval in _pairs(self.system))
+        return f"<Scores of {self.name} on {self.data}, {len(self.images):,} pictures: {', '.join(scored)}>"
 
     def __getitem__(self, metric: str) -> float:
         return self.system.metric(metric).score
@@ -95,10 +109,11 @@ class Scores:
         return None if self.verdict is None else self.verdict.is_real and self.verdict.difference > 0
 
     def signature(self, metric: str) -> str:
-        """What must be the same for two scores to be compared: "CIDEr-D|n:1000|refs:5|tok:ptb|idf:eval|beam:5|clipcap:0.1.0"."""
+        """What must be the same for two scores to be compared: "CIDEr-D|data:food-v1-test|n:1000|refs:5|tok:ptb|idf:eval|beam:5|clipcap:0.1.0"."""
         counts = {len(image.captions) for image in self.images}
         references = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)}-{max(counts)}"
-        parts = {"n": len(self.images), "refs": references, **self.settings, "clipcap": __version__}
+        data = self.dataset if self.version is None else f"{self.dataset}-v{self.version}-{self.split}"
+        parts = {"data": data, "n": len(self.images), "refs": references, **self.settings, "clipcap": __version__}
         if not metric.startswith("CIDEr"):
             parts.pop("idf", None)
         if not (metric.endswith("CLIPScore") or metric.startswith("R@")):

@@ -14,7 +14,7 @@ from clipcap_cli.evaluation.scores import Scores, difference_as_dict, main_metri
 from clipcap_cli.events import Listener, silent
 from clipcap_cli.recipe.differences import recipe_differences
 from clipcap_cli.storage.home import Home, open_home
-from clipcap_cli.training.runs import Run, open_run
+from clipcap_cli.training.runs import Run
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,7 @@ def compare_captioners(
     find_subject(second, home)  # a wrong name is told before the first one is scored
     one = evaluate(first, dataset, split=split, baselines=False, home=home, events=events, **asked)
     other = evaluate(second, one.dataset if one.version else None, split=one.split, baselines=False, home=home, events=events, **asked)
-    comparison = replace(put_side_by_side(one, other), recipes=_recipes_apart(one, other, home))
-    if not comparison.is_luck:
-        return comparison
-    return replace(comparison, differences=tuple(replace(difference, is_real=False) for difference in comparison.differences))
+    return put_side_by_side(one, other)
 
 
 def put_side_by_side(first: Scores, second: Scores) -> Comparison:
@@ -119,28 +116,44 @@ def put_side_by_side(first: Scores, second: Scores) -> Comparison:
     main = main_metric(first.system)
     captions = [(image.name, first.system.captions[image.name], second.system.captions[image.name]) for image in first.images]
     changed = most_changed(first.system.metric(main), second.system.metric(main))
-    return Comparison(
+    comparison = Comparison(
         first,
         second,
         tuple(compare(first.system.metrics, second.system.metrics)),
         main,
         tuple(Change(*captions[picture], change) for picture, change in changed),
         sum(one == other for _, one, other in captions),
+        _recipes_apart(first, second),
     )
+    if not comparison.is_luck:
+        return comparison
+    return replace(comparison, differences=tuple(replace(difference, is_real=False) for difference in comparison.differences))
 
 
-def _recipes_apart(first: Scores, second: Scores, home: Home) -> dict[str, tuple[Any, Any]] | None:
-    if first.run is None or second.run is None:
+def _recipes_apart(first: Scores, second: Scores) -> dict[str, tuple[Any, Any]] | None:
+    if first.recipe is None or second.recipe is None:
         return None
-    one, other = open_run(first.run, home=home), open_run(second.run, home=home)
-    found = recipe_differences(one.recipe, other.recipe)
-    if one.info.dataset_version != other.info.dataset_version:
-        found["dataset.version"] = (one.info.dataset_version, other.info.dataset_version)
-    return found
+    found = recipe_differences(first.recipe, second.recipe)
+    return found if first.learned_from == second.learned_from else {**found, "dataset": (first.learned_from, second.learned_from)}
 
 
-def verdict(differences: Sequence[Difference], first: str, second: str) -> str:
-    """One sentence: which is better, if that can be said."""
+def conclusions(comparison: Comparison) -> list[str]:
+    """What the comparison says, in sentences."""
+    first, second = comparison.first.name, comparison.second.name
+    if comparison.first.run is not None and comparison.first.run == comparison.second.run:
+        return ["They are one and the same captioner"]
+    if comparison.is_luck:
+        apart = "in their seed alone" if comparison.recipes else "in nothing that was written down"
+        return [f"Their recipes differ {apart}: what lies between the two is luck, and shows how much of it there is. None of it is called real"]
+    told = [_verdict(comparison.differences, first, second)]
+    if comparison.recipes is not None:
+        told.append(f"Their recipes differ in {', '.join(f'{key} ({one}, {other})' for key, (one, other) in comparison.recipes.items())}")
+        told.append("These are single trainings, and another seed moves scores, too: two runs of one recipe with two seeds show how much")
+    return told
+
+
+def _verdict(differences: Sequence[Difference], first: str, second: str) -> str:
+    """Which is better, if that can be said."""
     real = [difference for difference in differences if difference.is_real]
     if not real:
         return f"{first} and {second} cannot be told apart: no difference is larger than chance makes"

@@ -23,11 +23,12 @@ _PART = ".part"
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "Free some space, or choose another store with --home."),
     errno.EDQUOT: ("the disk quota is used up", "Free some space, or choose another store with --home."),
-    errno.EROFS: ("the file system is read-only", "Choose a store that can be written with --home."),
-    errno.EACCES: ("there is no permission to write here", "Choose a store that can be written with --home."),
-    errno.EPERM: ("there is no permission to write here", "Choose a store that can be written with --home."),
+    errno.EROFS: ("the file system is read-only", "Choose another place; the store is chosen with --home."),
+    errno.EACCES: ("there is no permission to write here", "Choose another place; the store is chosen with --home."),
+    errno.EPERM: ("there is no permission to write here", "Choose another place; the store is chosen with --home."),
     errno.ENOTDIR: ("a file stands where a folder should be", "Move it away, or choose another store with --home."),
     errno.EEXIST: ("a file stands where a folder should be", "Move it away, or choose another store with --home."),
+    errno.EISDIR: ("a folder stands where a file should be", "Choose another name."),
     errno.ENOTEMPTY: ("another process has put something here meanwhile", "Look at what is there, then type this again."),
     errno.EIO: ("the disk reports an input/output error", "Check the disk; what was there before is unchanged."),
 }
@@ -47,7 +48,8 @@ def store_errors(place: Path) -> Iterator[None]:
         if number not in _REASONS:
             raise
         reason, hint = _REASONS[number]
-        raise StoreError(f"this cannot be written: {reason}", where=str(getattr(error, "filename", None) or place), hint=hint) from error
+        named = str(getattr(error, "filename", None) or place)
+        raise StoreError(f"this cannot be written: {reason}", where=str(place) if named.endswith(_PART) else named, hint=hint) from error
 
 
 def _number_in(error: Exception) -> int | None:

@@ -15,7 +15,7 @@ from clipcap_cli.evaluation.comparison import compare
 from clipcap_cli.evaluation.evaluate import evaluate
 from clipcap_cli.evaluation.frequencies import find_frequencies
 from clipcap_cli.evaluation.metrics.cider import count_documents, read_frequencies, write_frequencies
-from clipcap_cli.evaluation.versus import compare_captioners, put_side_by_side, verdict
+from clipcap_cli.evaluation.versus import compare_captioners, conclusions, put_side_by_side
 from clipcap_cli.events import Note
 from clipcap_cli.training.runs import open_run
 
@@ -41,7 +41,7 @@ def test_a_run_is_scored_beside_what_it_has_to_beat(colours):
     nearest = scores.baselines[1]
     assert all(name[:-5] in caption for name, caption in nearest.captions.items())
     assert scores.verdict.first == nearest.metric("CIDEr-D").score
-    assert scores.signature("CIDEr-D").startswith("CIDEr-D|n:4|refs:2|tok:ptb|idf:eval|beam:2|clipcap:")
+    assert scores.signature("CIDEr-D").startswith("CIDEr-D|data:colours-v1-test|n:4|refs:2|tok:ptb|idf:eval|beam:2|max_tokens:8|clipcap:")
     assert "idf" not in scores.signature("BLEU-4")
     json.dumps(scores.as_dict(), allow_nan=False)
 
@@ -101,7 +101,7 @@ def test_one_is_warned_of_few_pictures_and_single_references_and_pictures_that_w
     references = tmp_path / "references.csv"
     references.write_text("image,caption\na.jpg,a red square\nb.jpg,two blue circles\n")
     told = "\n".join(evaluate(results(tmp_path, {"a": "a", "b": "b"}), references=references, home=colours).warnings)
-    assert "2 pictures are few" in told
+    assert "2 pictures: under 100" in told
     assert "one reference" in told
     assert "learned from (split train)" in "\n".join(evaluate("colours", split="train", home=colours).warnings)
 
@@ -157,7 +157,7 @@ def test_two_are_put_side_by_side_picture_by_picture(colours, tmp_path):
     assert [(change.image, change.first, change.second, change.difference < 0) for change in comparison.changes] == [
         ("red5.png", "a red picture", "a dog", True)
     ]
-    assert "cannot be told apart" in verdict(comparison.differences, "good", "bad")  # one picture of four proves nothing
+    assert "cannot be told apart" in conclusions(comparison)[0]  # one picture of four proves nothing
     json.dumps(comparison.as_dict(5), allow_nan=False)
     with pytest.raises(InputError, match=r"Compare on the same pictures|was scored on"):
         put_side_by_side(good, evaluate("colours", split="val", home=colours, baselines=False))
@@ -223,3 +223,55 @@ def test_a_wrong_second_name_is_told_before_the_first_is_scored(colours, monkeyp
     monkeypatch.setattr(versus, "evaluate", None)
     with pytest.raises(InputError, match="no model or run named 'colourz'"):
         compare_captioners("colours", "colourz", home=colours)
+
+
+def test_a_number_means_the_picture_that_the_references_give_it(colours, tmp_path):
+    """Also where the file's name has another number in it."""
+    references = tmp_path / "references.json"
+    images = [{"id": 1, "file_name": "img_2.jpg"}, {"id": 2, "file_name": "img_1.jpg"}]
+    annotations = [{"image_id": 1, "caption": "a red square"}, {"image_id": 2, "caption": "two blue circles"}]
+    references.write_text(json.dumps({"images": images, "annotations": annotations}))
+    said = tmp_path / "said.json"
+    said.write_text(json.dumps(annotations))
+    assert evaluate(said, references=references, home=colours)["ROUGE-L"] == 1
+    named = results(tmp_path, {"img_2.jpg": "a red square", "img_1": "two blue circles"})
+    assert evaluate(named, references=references, home=colours)["rouge-l"] == 1
+
+
+def test_metrics_are_named_as_tables_print_them(colours, tmp_path):
+    scores = evaluate(results(tmp_path, PERFECT), "colours", metrics=["CIDEr-D,rouge", "BLEU-4"], home=colours)
+    assert [metric.name for metric in scores.system.metrics] == ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr", "CIDEr-D"]
+    with pytest.raises(KeyError, match="'METEOR' is not among BLEU-1, "):
+        scores["METEOR"]
+    assert repr(scores).startswith("<Scores of captions.json on colours v1, split test, 4 pictures: BLEU-1 1.000 (1.000 to 1.000)")
+
+
+def test_saved_frequencies_are_found_whatever_the_file_is_called(colours, tmp_path):
+    write_frequencies(tmp_path / "food.idf", find_frequencies("colours:train", colours))
+    assert find_frequencies(str(tmp_path / "food.idf"), colours).documents == 16
+
+
+def test_what_would_have_no_effect_is_refused(colours, tmp_path):
+    said, references = results(tmp_path, PERFECT), tmp_path / "r.csv"
+    references.write_text("image,caption\nred5.png,a red picture\n")
+    for arguments, message in (
+        ({"what": said, "dataset": "colours", "decode": {"beams": 3}}, "are written already"),
+        ({"what": said, "dataset": "colours", "clip": "hf:colours"}, "uses --clip"),
+        ({"what": said, "dataset": "colours", "references": references}, "takes the place of a dataset"),
+        ({"what": "colours", "partial": True}, "for files of captions"),
+        ({"what": "colours", "encoder": "hf:colours"}, "has an encoder of its own"),
+        ({"what": tmp_path / "said.txt"}, "is no file of captions"),
+    ):
+        (tmp_path / "said.txt").write_text("a.jpg: a dog")
+        with pytest.raises(InputError, match=message):
+            evaluate(**{"home": colours, **arguments})
+
+
+def test_one_is_told_that_the_best_step_was_chosen_on_these_pictures(colours):
+    assert "its best step was chosen on these pictures (split val)" in "\n".join(evaluate("colours", split="val", home=colours).warnings)
+
+
+def test_a_run_and_its_bundle_share_their_captions(colours, monkeypatch):
+    evaluate("colours", home=colours, baselines=False)
+    monkeypatch.setattr("clipcap_cli.evaluation.captioning.load_bundle", None)
+    assert evaluate(colours.runs / "colours" / "best", home=colours, baselines=False)["CIDEr"] > 0

@@ -72,7 +72,7 @@ def test_a_name_that_may_mean_two_pictures_is_an_error(tmp_path):
 
 def test_references_are_all_captions_of_a_picture(tmp_path):
     read(tmp_path, "x.csv", "image,caption\na.jpg,one\nb.jpg,two\na.jpg,three\n")
-    assert grouped(read_predictions(tmp_path / "x.csv")) == {"a.jpg": ("one", "three"), "b.jpg": ("two",)}
+    assert grouped(read_predictions(tmp_path / "x.csv")) == [("a.jpg", "a.jpg", ("one", "three")), ("b.jpg", "b.jpg", ("two",))]
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_references_are_all_captions_of_a_picture(tmp_path):
         ("x.json", '["text"]', "should be an object"),
         ("x.json", '[{"image_id": 1}]', "has no 'caption': it has 'image_id'"),
         ("x.json", '[{"caption": "x"}]', "has no 'image_id': it has 'caption'"),
-        ("x.json", '[{"image_id": true, "caption": "x"}]', "has no 'image_id'"),
-        ("x.json", '[{"image_id": 1, "caption": 2}]', "has no 'caption'"),
+        ("x.json", '[{"image_id": true, "caption": "x"}]', "its 'image_id' is 'True', of the type bool"),
+        ("x.json", '[{"image_id": 1, "caption": 2}]', "its 'caption' is '2', of the type int"),
         ("x.jsonl", '{"image": "a", "caption": "x"}\nnonsense\n', "this is not JSON"),
         ("x.csv", "", "no caption in this file"),
         ("x.csv", "one,two\n1,2\n", "no column for pictures and captions"),

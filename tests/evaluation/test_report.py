@@ -131,10 +131,10 @@ def test_every_picture_has_its_captions_and_scores(tmp_path: Path) -> None:
         "name": "picture-0000.png",
         "caption": "a red apple on a table",
         "references": ["a red apple on a table", "there is a red apple, number 0"],
-        "scores": [round(float(scores.system.metrics[0].per_image[0]), 4), 3.0],
+        "scores": [round(float(scores.system.metrics[0].per_image[0]), 6), 3.0],
         "times": 1,
         "neighbour": "a red apple",
-        "other": {"caption": "an egg", "scores": [round(float(older.system.metrics[0].per_image[0]), 4), 4.0]},
+        "other": {"caption": "an egg", "scores": [round(float(older.system.metrics[0].per_image[0]), 6), 4.0]},
     }
 
 

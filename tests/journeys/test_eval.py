@@ -33,8 +33,8 @@ def test_a_run_is_scored_on_the_split_that_is_named(road: Road, clipcap: Clipcap
     assert lines[0].startswith("quickstart on shapes v1, split train: ")
     assert lines[2].split()[:2] == ["metric", "score"]
     assert [line.split()[0] for line in lines[3:10]] == METRICS
-    assert "signature: CIDEr-D|n:" in said.out
-    assert "pictures are few" in said.err
+    assert "signature: CIDEr-D|data:shapes-v1-train|n:" in said.out
+    assert "pictures: under 100" in said.err
     assert "learned from (split train)" in said.err
     again = clipcap("eval", "quickstart", "--split", "train", "--json")
     assert "written before" in again.err
@@ -72,7 +72,7 @@ def test_two_are_compared_picture_by_picture(road: Road, clipcap: Clipcap, predi
     assert [difference["metric"] for difference in found["differences"]] == METRICS
     assert len(found["changes"]) <= 2
     itself = clipcap("runs", "compare", "quickstart", "quickstart", "--split", "train")
-    assert "Their recipes differ in nothing: what lies between the two is luck" in itself.out
+    assert "They are one and the same captioner." in itself.out
 
 
 def test_wrong_questions_get_a_sentence_and_change_nothing(road: Road, clipcap: Clipcap, predictions: Path, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_wrong_questions_get_a_sentence_and_change_nothing(road: Road, clipcap: 
         (["quickstart", "--decode", "beems=3", "--split", "train"], 3, "did you mean 'beams'?"),
         (["quickstart", "--decode", "beams", "--split", "train"], 3, "does not set a key"),
         (["nobody"], 3, "no model or run named 'nobody'"),
-        ([predictions], 3, "Add --dataset NAME, or --references FILE."),
+        ([predictions], 3, "Add --dataset NAME (`clipcap eval` also takes --references FILE)."),
         ([broken, "--dataset", "shapes", "--split", "train"], 3, "this is not JSON"),
         ([twice, "--dataset", "shapes", "--split", "train", "--partial"], 3, "has two captions; the first is at twice.jsonl:1"),
         ([predictions, "--dataset", "shapes", "--split", "train"], 3, "score what both have with --partial"),
@@ -99,6 +99,9 @@ def test_wrong_questions_get_a_sentence_and_change_nothing(road: Road, clipcap: 
         (["quickstart", "--save-idf", "x.json"], 2, "--save-idf keeps what --idf names."),
         (["quickstart", "--csv", "--json"], 2, "exclude each other"),
         (["quickstart", "--against", "other"], 2, "--against is for --report"),
+        (["quickstart", "--split", "train", "--report", tmp_path], 3, "this is a folder"),
+        (["quickstart", "--split", "train", "--report", broken], 3, "it was left as it is"),
+        (["quickstart", "--split", "train", "--per-image", tmp_path], 3, "this is a folder"),
     ):
         said = clipcap("eval", *arguments)
         assert (said.code, words in said.err, said.out) == (code, True, ""), (arguments, said)

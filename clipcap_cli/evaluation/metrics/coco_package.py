@@ -46,7 +46,8 @@ def check_available(family: str) -> Path:
         raise MissingError(f"{name} needs Java, and there is no program `java`", hint="Install a Java runtime (8 or newer), or leave this metric out.")
     spec = importlib.util.find_spec("pycocoevalcap")
     if spec is None or not spec.submodule_search_locations:
-        raise MissingError(f"{name} needs the package pycocoevalcap", hint='pip install "clipcap-cli[coco]"')
+        more = "; Java is here" if family == "meteor" else "; Java is here. SPICE then needs two jars of Stanford CoreNLP as well (536 MB)"
+        raise MissingError(f"{name} needs the package pycocoevalcap", hint=f'pip install "clipcap-cli[coco]"{more}')
     folder = Path(next(iter(spec.submodule_search_locations)))
     missing = [path for path in _NEEDED[family] if not (folder / path).is_file()]
     if missing:

@@ -14,7 +14,7 @@ from clipcap_cli.evaluation.metrics.tokenizer import tokenize
 from clipcap_cli.evaluation.scores import Scores, System
 
 SHOWN = 6  # pictures in each of the groups that are shown without a script
-_DIGITS = 4
+_DIGITS = 6
 
 Card = dict[str, Any]
 

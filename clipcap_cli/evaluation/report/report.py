@@ -28,7 +28,7 @@ from clipcap_cli.evaluation.report.making import facts_of
 from clipcap_cli.evaluation.report.tables import Row, language_facts, main_metrics, score_rows
 from clipcap_cli.evaluation.report.thumbnails import thumbnails
 from clipcap_cli.evaluation.scores import Scores, System
-from clipcap_cli.evaluation.versus import Comparison, put_side_by_side, verdict
+from clipcap_cli.evaluation.versus import Comparison, conclusions, put_side_by_side
 from clipcap_cli.recipe import dump_recipe
 from clipcap_cli.storage.atomic import write_bytes
 from clipcap_cli.training.runs import Run
@@ -86,7 +86,7 @@ def _page(scores: Scores, run: Run | None, comparisons: Sequence[Comparison]) ->
         references=sum(len(image.captions) for image in scores.images),
         rows=rows,
         score_charts=[_score_chart(name, metrics.index(name), rows) for name in main],
-        comparisons=[(comparison, verdict(comparison.differences, comparison.first.name, scores.name)) for comparison in comparisons],
+        comparisons=[(comparison, ". ".join(conclusions(comparison))) for comparison in comparisons],
         training=read_training(lines),
         groups=[(title, [(pictures[row], small[row]) for row in chosen]) for title, chosen in best_median_worst(scores.system.metric(main[0]))],
         histograms=_histograms(scores, neighbours, main[0]),

@@ -51,7 +51,8 @@ def score_rows(scores: Scores, others: Sequence[Scores]) -> list[Row]:
     """What was evaluated first, then other evaluations, then baselines."""
     systems = [(scores.system, "subject"), *((other.system, "other") for other in others)]
     systems += [(system, "human" if system.name == HUMAN else "baseline") for system in scores.baselines]
-    best = {metric.name: max(_score(system, metric.name) for system, _ in systems) for metric in scores.system.metrics}
+    # People are no rival: what is marked is the best that costs no person.
+    best = {metric.name: max(_score(system, metric.name) for system, kind in systems if kind != "human") for metric in scores.system.metrics}
     return [Row(system.name, kind, len(system.captions), tuple(_cell(system, name, top) for name, top in best.items())) for system, kind in systems]
 
 
@@ -67,7 +68,7 @@ def language_facts(language: LanguageStatistics) -> list[Fact]:
         Fact("Empty", _share(language.empty), "of the captions have no word at all"),
     ]
     if language.seen_in_training is not None:
-        facts.append(Fact("Seen in training", _share(language.seen_in_training), "of the captions are word for word one that it learned from"))
+        facts.append(Fact("Seen in training", _share(language.seen_in_training), "of the captions are word for word one of the training split"))
     if language.cut is not None:
         facts.append(Fact("Cut", _share(language.cut), "of the captions were ended by the length limit, not by the captioner"))
     return facts
