@@ -10,8 +10,12 @@ from clipcap_cli.captioner.manifest import read_manifest
 from clipcap_cli.captioner.models import Found
 from clipcap_cli.datasets.dataset import Dataset, Image, open_dataset
 from clipcap_cli.datasets.records import ReaderOptions
+from clipcap_cli.embeddings.pipeline import embed_dataset
+from clipcap_cli.embeddings.store import EmbeddingStore
+from clipcap_cli.encoders.base import ImageEncoder
 from clipcap_cli.errors import InputError
 from clipcap_cli.evaluation.predictions import grouped, read_predictions
+from clipcap_cli.events import Listener, Note
 from clipcap_cli.storage.home import Home
 from clipcap_cli.training.runs import open_run
 
@@ -118,3 +122,17 @@ def _info(found: Found) -> dict[str, Any]:
     """What the bundle says about the dataset that it was trained on."""
     info = read_manifest(found.path).info.get("dataset")
     return info if isinstance(info, dict) and isinstance(info.get("name"), str) else {}
+
+
+def embedded(dataset: Dataset, split: str, encoder: ImageEncoder, events: Listener) -> EmbeddingStore:
+    """The store with the embeddings of a split's pictures; what cannot be embedded is a warning.
+
+    Raises:
+        MissingError: the encoder's weights are missing.
+        StoreError: the store cannot be written.
+    """
+    done = embed_dataset(dataset, encoder, split=split, events=events)
+    for problem in done.problems[:1]:
+        told = f"{len(done.problems):,} of the pictures could not be embedded and are left out; the first: {problem.message}. {problem.remedy}"
+        events(Note(told, "warning"))
+    return done.store

@@ -9,8 +9,9 @@ from typing import Any
 
 from clipcap_cli.errors import InputError
 from clipcap_cli.evaluation.comparison import Difference, compare, most_changed
-from clipcap_cli.evaluation.evaluate import evaluate, find_subject
+from clipcap_cli.evaluation.evaluate import evaluate
 from clipcap_cli.evaluation.scores import Scores, difference_as_dict, main_metric
+from clipcap_cli.evaluation.subject import find_subject
 from clipcap_cli.events import Listener, silent
 from clipcap_cli.recipe.differences import recipe_differences
 from clipcap_cli.storage.home import Home, open_home

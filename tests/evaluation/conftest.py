@@ -7,6 +7,7 @@ from PIL import Image
 
 from clipcap_cli.datasets.adding import add_dataset
 from clipcap_cli.evaluation import evaluate as evaluate_module
+from clipcap_cli.evaluation import subject as subject_module
 from clipcap_cli.storage.home import Home
 from clipcap_cli.training import train as train_module
 from clipcap_cli.training.train import train
@@ -57,5 +58,6 @@ def trained(tmp_path_factory):
 def colours(trained, monkeypatch):
     """The store, with encoders that need no weights."""
     encoders = {"hf:colours": ReadingEncoder(), "efficientnet-lite0": ColourEncoder()}
-    monkeypatch.setattr(evaluate_module, "load_encoder", lambda spec, **_: encoders[spec])
+    for module in (evaluate_module, subject_module):
+        monkeypatch.setattr(module, "load_encoder", lambda spec, **_: encoders[spec])
     return trained
