@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,8 @@ from clipcap_cli.cli.progress import progress
 from clipcap_cli.words import count
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+KEPT = "Embeddings that were finished are kept; captions are once all of them are written."
 
 Dataset = Annotated[
     str | None,
@@ -97,9 +99,8 @@ def evaluate(
     from clipcap_cli.evaluation.evaluate import evaluate as evaluated
     from clipcap_cli.evaluation.frequencies import find_frequencies
     from clipcap_cli.evaluation.metrics.cider import write_frequencies
-    from clipcap_cli.recipe.reading import parse_values
 
-    settings.kept = "Embeddings that were finished are kept; captions are once all of them are written."
+    settings.kept = KEPT
     frequencies = find_frequencies(idf, home()) if idf else None
     if save_idf and frequencies:
         write_frequencies(save_idf, frequencies)
@@ -110,7 +111,7 @@ def evaluate(
             dataset=dataset,
             split=split,
             metrics=metrics or (),
-            decode={**parse_values(decode or ()), **({"beams": beam} if beam else {})},
+            decode=decoding(decode, beam),
             references=references,
             frequencies=frequencies,
             clip=clip,
@@ -145,6 +146,13 @@ def evaluate(
     tell_warnings(scores)
     if not partial:
         tell_left_out(scores)
+
+
+def decoding(decode: list[str] | None, beam: int | None) -> dict[str, Any]:
+    """What --decode and --beam ask for."""
+    from clipcap_cli.recipe.reading import parse_values
+
+    return {**parse_values(decode or ()), **({"beams": beam} if beam else {})}
 
 
 def check_outputs(report: Path | None, per_image: Path | None, save_idf: Path | None) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from clipcap_cli.cli import completion
 from clipcap_cli.cli.curves import sparkline
-from clipcap_cli.cli.eval import Beam, Clip, Dataset, Decode, Device, Metrics, Split
+from clipcap_cli.cli.eval import KEPT, Beam, Clip, Dataset, Decode, Device, Metrics, Split, decoding
 from clipcap_cli.cli.options import Yes, command, home, settings
 from clipcap_cli.cli.out import out
 from clipcap_cli.cli.progress import progress
@@ -120,13 +120,11 @@ def compare(
     """Say which differences between two captioners are real, and where they differ most. Both are scored on the same pictures."""
     from clipcap_cli.cli.scores import show_comparison
     from clipcap_cli.evaluation.versus import compare_captioners
-    from clipcap_cli.recipe.reading import parse_values
 
-    settings.kept = "Embeddings that were finished are kept; captions are once all of them are written."
-    decoding = {**parse_values(decode or ()), **({"beams": beam} if beam else {})}
+    settings.kept = KEPT
     with progress() as events:
         comparison = compare_captioners(
-            first, second, dataset, split=split, metrics=metrics or (), decode=decoding, clip=clip, home=home(), device=device, events=events
+            first, second, dataset, split=split, metrics=metrics or (), decode=decoding(decode, beam), clip=clip, home=home(), device=device, events=events
         )
     out.result(comparison.as_dict(show))
     show_comparison(comparison, show)

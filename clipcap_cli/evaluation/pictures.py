@@ -37,6 +37,11 @@ class Pictures:
     split: str
     images: list[Image]
 
+    @property
+    def told(self) -> str:
+        """For people: "food (test)", "references.csv"."""
+        return f"{self.name} ({self.split})" if self.dataset else self.name
+
 
 @dataclass(frozen=True)
 class Learned:

@@ -152,7 +152,9 @@ def _number(stem: str) -> int | None:
 
 
 def _rows(path: Path, options: ReaderOptions) -> Iterator[Prediction]:
-    if b"\0" in path.read_bytes()[:_SNIFFED] and "utf-16" not in text_encoding(path):
+    with path.open("rb") as stream:
+        start = stream.read(_SNIFFED)
+    if b"\0" in start and "utf-16" not in text_encoding(path):
         raise InputError("this is no table of text", where=str(path), hint=_FORM)
     head = read_head(path, options)
     if head is None:

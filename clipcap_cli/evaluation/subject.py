@@ -51,13 +51,14 @@ def find_subject(what: Run | str | os.PathLike[str] | None, home: Home) -> tuple
     """
     if isinstance(what, Run):
         what = what.name
-    if what is not None and Path(what).suffix.lower() in SUFFIXES and not (home.runs / what).is_dir() and not (home.models / what).is_dir():
+    if what is not None and not (home.runs / what).is_dir() and not (home.models / what).is_dir():
         file = Path(what).expanduser()
-        check_file(file)
-        return file, None
-    if what is not None and Path(what).expanduser().is_file():
-        hint = f"Captions are read from {', '.join(SUFFIXES)}."
-        raise InputError(f"this file ({Path(what).suffix or 'without an ending'}) is no file of captions", where=str(what), hint=hint)
+        if file.suffix.lower() in SUFFIXES:
+            check_file(file)
+            return file, None
+        if file.is_file():
+            hint = f"Captions are read from {', '.join(SUFFIXES)}."
+            raise InputError(f"this file ({file.suffix or 'without an ending'}) is no file of captions", where=str(what), hint=hint)
     return None, find_captioner(None if what is None else os.fspath(what), home)
 
 
@@ -87,12 +88,12 @@ def captions_from_file(file: Path, pictures: Pictures, columns: ReaderOptions, p
     )
     if not captions:
         raise InputError(
-            f"none of its pictures is in {pictures.name} ({pictures.split}); it names {listed(strangers)}",
+            f"none of its pictures is in {pictures.told}; it names {listed(strangers)}",
             where=str(file),
             hint="Name the dataset and the split that these captions are of.",
         )
     told = [f"pictures without a caption: {listed(missing)}"] if missing else []
-    told += [f"captions of pictures that are not in {pictures.name} ({pictures.split}): {listed(strangers)}"] if strangers else []
+    told += [f"captions of pictures that are not in {pictures.told}: {listed(strangers)}"] if strangers else []
     if told and not partial:
         raise InputError("; ".join(told), where=str(file), hint="Bring what is missing, or score what both have with --partial.")
     for line in told:
@@ -117,7 +118,7 @@ def captions_from_captioner(
     left_out = tuple(image.name for image, has_one in zip(pictures.images, there, strict=True) if not has_one)
     images = [image for image, has_one in zip(pictures.images, there, strict=True) if has_one]
     if not images:
-        raise InputError(f"no picture of {pictures.name} ({pictures.split}) could be embedded", hint=f"`clipcap embed {pictures.name}` tells why.")
+        raise InputError(f"no picture of {pictures.told} could be embedded", hint=f"`clipcap embed {pictures.name}` tells why.")
     label = f"{pictures.name}-{pictures.split}"
     written = write_captions(found, images, store, asking, home=home, label=label, device=device, batch_size=batch_size, events=events)
     if written.were_there:

@@ -275,3 +275,9 @@ def test_a_run_and_its_bundle_share_their_captions(colours, monkeypatch):
     evaluate("colours", home=colours, baselines=False)
     monkeypatch.setattr("clipcap_cli.evaluation.captioning.load_bundle", None)
     assert evaluate(colours.runs / "colours" / "best", home=colours, baselines=False)["CIDEr"] > 0
+
+
+def test_a_run_is_meant_also_where_a_file_of_its_name_lies(colours, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "colours").write_text("not this")
+    assert evaluate("colours", home=colours, baselines=False).run == "colours"

@@ -9,7 +9,7 @@ import functools
 
 import numpy as np
 
-from clipcap_cli.evaluation.metrics.corpus import ORDERS, Corpus, Integers
+from clipcap_cli.evaluation.metrics.corpus import ORDERS, Corpus, Integers, looked_up
 from clipcap_cli.evaluation.metrics.metric import Floats, Metric, summed
 
 _TINY, _SMALL = 1e-15, 1e-9
@@ -54,18 +54,9 @@ def _greatest(keys: Integers, values: Integers) -> tuple[Integers, Integers]:
     return keys[last], values[last]
 
 
-def looked_up(asked: Integers, keys: Integers, values: Integers) -> Integers:
-    """The value of each key that was asked for; 0 for those that are not among the sorted `keys`."""
-    if not len(keys):
-        return np.zeros(len(asked), np.int64)
-    place = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
-    return np.where(keys[place] == asked, values[place], 0)
-
-
 def _closest_reference_lengths(corpus: Corpus) -> Integers:
     """Of each picture's references, the length nearest to the candidate's, the shorter of two [pictures]."""
     lengths = corpus.lengths[: len(corpus.references)]
     distance = np.abs(lengths - corpus.lengths[len(corpus.references) :][corpus.picture])
     order = np.lexsort((lengths, distance, corpus.picture))
-    firsts = np.searchsorted(corpus.picture, np.arange(corpus.pictures))
-    return lengths[order][firsts]
+    return lengths[order][corpus.firsts]

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from clipcap_cli.errors import InputError
-from clipcap_cli.evaluation.metrics.bleu import looked_up
-from clipcap_cli.evaluation.metrics.corpus import ORDERS, Corpus, Integers, Ngrams, corpus_of_tokens
+from clipcap_cli.evaluation.metrics.corpus import ORDERS, Corpus, Integers, Ngrams, corpus_of_tokens, looked_up
 from clipcap_cli.evaluation.metrics.metric import Floats, Metric, mean_metric, summed
 from clipcap_cli.evaluation.metrics.tokenizer import tokenize
 from clipcap_cli.storage.atomic import write_text

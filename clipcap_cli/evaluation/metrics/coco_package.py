@@ -6,12 +6,16 @@ in a temporary folder, what they say is read here. Source: Denkowski and Lavie 2
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import functools
 import importlib.util
+import itertools
 import json
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,7 +68,7 @@ def meteor(corpus: Corpus) -> Metric:
     """
     folder = check_available("meteor")
     lines = [_SEPARATOR.join(["SCORE", *references, _plain(candidate)]) for references, candidate in _captions(corpus)]
-    rows = np.array([[float(number) for number in line.split()] for line in _ask_meteor(folder, lines)])
+    rows = np.array([[float(number) for number in line.split()] for line in _meteor_program(folder).ask(lines)])
     of_sums = functools.partial(_meteor_of_sums, folder)
     per_image = of_sums(rows)
     # Where both captions match as a whole, the program's own sum over captions counts no chunk.
@@ -86,7 +90,10 @@ def spice(corpus: Corpus) -> Metric:
         cache.mkdir()
         asked.write_text(json.dumps(entries), encoding="utf-8")
         jar = str(folder / "spice" / "spice-1.0.jar")
-        _run(["java", "-Xmx8G", "-jar", jar, str(asked), "-cache", str(cache), "-out", str(answered), "-subset", "-silent"], "", "SPICE")
+        command = ["java", "-Xmx8G", "-jar", jar, str(asked), "-cache", str(cache), "-out", str(answered), "-subset", "-silent"]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        if done.returncode:
+            raise _failed("SPICE", done.stderr)
         found = {item["image_id"]: item["scores"]["All"]["f"] for item in json.loads(answered.read_text(encoding="utf-8"))}
     return mean_metric("SPICE", np.array([float(found[number]) for number in range(corpus.pictures)]))
 
@@ -95,18 +102,64 @@ def _meteor_of_sums(folder: Path, sums: Floats) -> Floats:
     """METEOR is a function of sums of what was matched; only the program knows which."""
     flat = sums.reshape(-1, sums.shape[-1])
     # Of each line come the score of the one segment in it, and that of all of its segments.
-    answers = _ask_meteor(folder, [f"EVAL{_SEPARATOR}{' '.join(map(repr, row))}" for row in flat.tolist()])
+    questions = [f"EVAL{_SEPARATOR}{' '.join(map(repr, row))}" for row in flat.tolist()]
+    answers = _meteor_program(folder).ask(questions, answers=2)
     return np.array([float(line) for line in answers[::2]]).reshape(sums.shape[:-1])
 
 
-def _ask_meteor(folder: Path, lines: Sequence[str]) -> list[str]:
+class _Program:
+    """A program that answers each line with lines of its own."""
+
+    def __init__(self, command: Sequence[str], name: str) -> None:
+        self._name = name
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  what it complains of, until it is closed; a pipe that nobody empties would stop it
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True, encoding="utf-8")
+
+    def ask(self, lines: Sequence[str], *, answers: int = 1) -> list[str]:
+        """All answers to all lines, so many to each.
+
+        Raises:
+            MissingError: it has ended.
+        """
+        writer = threading.Thread(target=self._write, args=(lines,))  # beside the reading, for pipes hold little
+        writer.start()
+        assert self._process.stdout is not None
+        found = [line.rstrip("\n") for line in itertools.islice(self._process.stdout, answers * len(lines))]
+        writer.join()
+        if len(found) < answers * len(lines):
+            _meteor_program.cache_clear()
+            self._process.wait()
+            self._said.seek(0)
+            said = self._said.read().decode(errors="replace")
+            self.close()
+            raise _failed(self._name, said)
+        return found
+
+    def close(self) -> None:
+        """End it."""
+        with contextlib.suppress(OSError):
+            self._process.communicate()
+        self._said.close()
+
+    def _write(self, lines: Sequence[str]) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # it has ended: whoever reads finds out
+            self._process.stdin.writelines(f"{line}\n" for line in lines)
+            self._process.stdin.flush()
+
+
+@functools.cache
+def _meteor_program(folder: Path) -> _Program:
+    """METEOR's program, started once: it takes seconds to read its paraphrases, and one evaluation asks it many times."""
     jar = str(folder / "meteor" / "meteor-1.5.jar")
     command = ["java", "-Xmx2G", "-Dfile.encoding=UTF-8", "-jar", jar, "-", "-", "-stdio", "-l", "en", "-norm"]
-    return _run(command, "\n".join(lines) + "\n", "METEOR").splitlines()
+    program = _Program(command, "METEOR")
+    atexit.register(program.close)
+    return program
 
 
 def _captions(corpus: Corpus) -> list[tuple[list[str], str]]:
-    firsts = np.searchsorted(corpus.picture, np.arange(corpus.pictures + 1)).tolist()
+    firsts = [*corpus.firsts.tolist(), len(corpus.references)]
     return [(corpus.references[firsts[row] : firsts[row + 1]], corpus.candidates[row]) for row in range(corpus.pictures)]
 
 
@@ -114,9 +167,6 @@ def _plain(candidate: str) -> str:
     return candidate.replace("|||", "").replace("  ", " ")
 
 
-def _run(command: list[str], text: str, name: str) -> str:
-    done = subprocess.run(command, input=text, capture_output=True, text=True, encoding="utf-8", check=False)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise MissingError(f"{name}'s Java program failed: {last[:300]}", hint="Try another Java runtime (8 or 11), or leave this metric out.")
-    return done.stdout
+def _failed(name: str, said: str) -> MissingError:
+    last = (said.strip().splitlines() or ["it said nothing"])[-1]
+    return MissingError(f"{name}'s Java program failed: {last[:300]}", hint="Try another Java runtime (8 or 11), or leave this metric out.")

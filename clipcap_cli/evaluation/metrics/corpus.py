@@ -63,11 +63,24 @@ class Corpus:
         """How many."""
         return len(self.candidates)
 
+    @property
+    def firsts(self) -> Integers:
+        """The place of each picture's first reference [pictures]."""
+        return np.searchsorted(self.picture, np.arange(self.pictures))
+
     def owners(self, ngrams: Ngrams) -> tuple[Integers, NDArray[np.bool_]]:
         """For each entry of `ngrams`, the row of its picture, and whether its caption is a candidate."""
         is_candidate = ngrams.caption >= len(self.references)
         owner = np.concatenate([self.picture, np.arange(self.pictures)])[ngrams.caption]
         return owner, is_candidate
+
+
+def looked_up(asked: Integers, keys: Integers, values: Integers) -> Integers:
+    """The value of each key that was asked for; 0 for those that are not among the sorted `keys`."""
+    if not len(keys):
+        return np.zeros(len(asked), np.int64)
+    place = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
+    return np.where(keys[place] == asked, values[place], 0)
 
 
 def make_corpus(references: Mapping[str, Sequence[str]], candidates: Mapping[str, str]) -> Corpus:

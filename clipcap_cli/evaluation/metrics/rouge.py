@@ -22,7 +22,7 @@ def rouge_l(corpus: Corpus) -> Metric:
     common = np.array([LCSseq.similarity(reference, candidates[picture]) for reference, picture in zip(references, corpus.picture, strict=True)], np.float64)
     reference_lengths = np.array([len(words) for words in references])
     candidate_lengths = np.array([len(words) for words in candidates])
-    firsts = np.searchsorted(corpus.picture, np.arange(corpus.pictures))
+    firsts = corpus.firsts
     recall = np.maximum.reduceat(common / reference_lengths, firsts)
     precision = np.maximum.reduceat(common, firsts) / candidate_lengths
     return mean_metric("ROUGE-L", _f_measure(precision, recall))

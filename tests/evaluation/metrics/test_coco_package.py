@@ -1,6 +1,7 @@
 """METEOR and SPICE: scores of their Java programs where those are here, else a sentence that says what is missing."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from clipcap_cli.errors import MissingError
 from clipcap_cli.evaluation.evaluate import evaluate
+from clipcap_cli.evaluation.intervals import intervals
 from clipcap_cli.evaluation.metrics import coco_package
 from clipcap_cli.evaluation.metrics.corpus import make_corpus
 
@@ -44,42 +46,53 @@ def test_what_cannot_be_scored_is_told_before_captions_are_written(monkeypatch, 
         evaluate("no such run", metrics=["meteor"], home=home)
 
 
-class Fakes:
-    """A Java program that answers as METEOR's does: with so many words, of which so many match, and the share of them as the score."""
-
-    def __init__(self):
-        self.commands = []
-
-    def __call__(self, command, *, input, **_):
-        self.commands.append(command)
-        answers = []
-        for line in input.splitlines():
-            first, *rest = line.split(" ||| ")
-            if first == "SCORE":
-                words = rest[-1].split()
-                matched = sum(word in rest[0].split() for word in words)
-                answers.append(" ".join(map(str, [float(len(words)), float(len(rest[0].split())), *[0.0] * 18, 1.0, float(matched), float(matched)])))
-            else:
-                numbers = [float(number) for number in rest[0].split()]
-                answers += [str(numbers[21] / numbers[0])] * 2
-        return subprocess.CompletedProcess(command, 0, "\n".join(answers) + "\n", "")
+# A `java` that answers as METEOR's program does: with so many words, of which so many match, and the share of them as the score; it counts its starts.
+FAKE_JAVA = """#!{python}
+import sys
+open({starts!r}, "a").write("started\\n")
+for line in sys.stdin:
+    first, *rest = line.rstrip("\\n").split(" ||| ")
+    if first == "SCORE":
+        words = rest[-1].split()
+        matched = sum(word in rest[0].split() for word in words)
+        print(*[float(len(words)), float(len(rest[0].split())), *[0.0] * 18, 1.0, float(matched), float(matched)], flush=True)
+    else:
+        numbers = [float(number) for number in rest[0].split()]
+        print(numbers[21] / numbers[0], numbers[21] / numbers[0], sep="\\n", flush=True)
+"""
+BROKEN_JAVA = "#!/bin/sh\necho 'Exception in thread main' >&2\necho 'UnsupportedClassVersionError: 52.0' >&2\nexit 1\n"
 
 
-def test_meteor_of_many_is_that_of_their_sums(monkeypatch, tmp_path):
-    program = Fakes()
+@pytest.fixture
+def java(tmp_path, monkeypatch):
+    """Put another `java` on the PATH, and end what it started."""
     monkeypatch.setattr(coco_package, "check_available", lambda _: tmp_path)
-    monkeypatch.setattr(coco_package.subprocess, "run", program)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+    def put(script):
+        (tmp_path / "java").write_text(script)
+        (tmp_path / "java").chmod(0o755)
+
+    coco_package._meteor_program.cache_clear()
+    yield put
+    if coco_package._meteor_program.cache_info().currsize:
+        coco_package._meteor_program(tmp_path).close()
+        coco_package._meteor_program.cache_clear()
+
+
+def test_meteor_of_many_is_that_of_their_sums_and_its_program_is_started_once(java, tmp_path):
+    java(FAKE_JAVA.format(python=sys.executable, starts=str(tmp_path / "starts")))
     metric = coco_package.meteor(make_corpus({"a": ["a red square"], "b": ["two blue circles here"]}, {"a": "a red dog", "b": "two"}))
 
     assert metric.per_image.tolist() == [2 / 3, 1.0]
     assert metric.score == 3 / 4
-    assert all(str(tmp_path / "meteor" / "meteor-1.5.jar") in command for command in program.commands)
+    [interval] = intervals([metric], samples=3000)  # more than a pipe holds
+    assert 2 / 3 <= interval.low <= interval.high <= 1
+    assert (tmp_path / "starts").read_text() == "started\n"
 
 
-def test_a_program_that_fails_is_told_with_its_last_line(monkeypatch, tmp_path):
-    monkeypatch.setattr(coco_package, "check_available", lambda _: tmp_path)
-    failed = subprocess.CompletedProcess([], 1, "", "Exception in thread main\nUnsupportedClassVersionError: 52.0")
-    monkeypatch.setattr(coco_package.subprocess, "run", lambda *_, **__: failed)
+def test_a_program_that_fails_is_told_with_its_last_line(java):
+    java(BROKEN_JAVA)
     for metric in (coco_package.meteor, coco_package.spice):
         with pytest.raises(MissingError, match=r"Java program failed: UnsupportedClassVersionError: 52\.0"):
             metric(make_corpus({"a": ["a dog"]}, {"a": "a dog"}))
