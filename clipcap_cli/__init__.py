@@ -6,6 +6,7 @@
     run = clipcap.train("recipes/food.yaml", {"train.epochs": 3})
     for caption in clipcap.load(run.name).caption(["a.jpg", "b.jpg"], beams=5):
         print(caption.text, caption.score)
+    clipcap.export(run, "bundle", "food-captioner", self_contained=True)
 
 Each name is loaded when it is first used, so that importing clipcap costs nothing.
 """
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from clipcap_cli.errors import ClipcapError
     from clipcap_cli.evaluation.evaluate import evaluate
     from clipcap_cli.evaluation.scores import Scores
+    from clipcap_cli.export.exporting import export
     from clipcap_cli.face import embed, load, train
     from clipcap_cli.recipe import Recipe
     from clipcap_cli.training.runs import Run
@@ -38,6 +40,7 @@ __all__ = [
     "add_dataset",
     "embed",
     "evaluate",
+    "export",
     "load",
     "open_dataset",
     "train",
@@ -54,6 +57,7 @@ _HOMES = {
     "add_dataset": "clipcap_cli.datasets.adding",
     "embed": "clipcap_cli.face",
     "evaluate": "clipcap_cli.evaluation.evaluate",
+    "export": "clipcap_cli.export",  # a room that can be called
     "load": "clipcap_cli.face",
     "open_dataset": "clipcap_cli.datasets.dataset",
     "train": "clipcap_cli.face",
@@ -63,7 +67,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
+    module = importlib.import_module(_HOMES[name])
+    value = globals()[name] = module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
     return value
 
 

@@ -13,11 +13,12 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Started:
-    """A task begins; `total` counts `unit`s, None where the length is unknown."""
+    """A task begins; `total` counts `unit`s, None where the length is unknown; `done` of them were done before, by an earlier process."""
 
     task: str
     total: int | None
     unit: str
+    done: int = 0
 
 
 @dataclass(frozen=True)

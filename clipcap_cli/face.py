@@ -12,12 +12,16 @@ from clipcap_cli.captioner.models import find_captioner
 from clipcap_cli.datasets.dataset import Dataset, open_dataset
 from clipcap_cli.embeddings.pipeline import Embedded, embed_dataset
 from clipcap_cli.encoders.registry import load_encoder
+from clipcap_cli.errors import InputError
 from clipcap_cli.evaluation.metrics.overlap import scorer
-from clipcap_cli.events import Listener, silent
-from clipcap_cli.recipe import Recipe
+from clipcap_cli.events import Listener, Note, silent
+from clipcap_cli.recipe import Recipe, load_recipe
 from clipcap_cli.storage.home import Home, open_home
-from clipcap_cli.training.runs import Run
+from clipcap_cli.training.lock import run_of
+from clipcap_cli.training.runs import Run, find_run
+from clipcap_cli.training.train import resume as resume_run
 from clipcap_cli.training.train import train as train_run
+from clipcap_cli.training.verifying import train_again
 
 
 def load(name: str | os.PathLike[str] | None = None, *, home: Home | None = None, device: str = "auto", precision: str = "fp32") -> Captioner:
@@ -76,24 +80,51 @@ def train(
     recipe: Recipe | str | os.PathLike[str],
     overrides: Mapping[str, Any] | Iterable[str] = (),
     *,
+    resume: bool = False,
+    from_step: int | None = None,
+    stop_after: int | None = None,
     home: Home | None = None,
     device: str = "auto",
     events: Listener = silent,
 ) -> Run:
-    """Train a captioner; the best of its validations is chosen by `train.select_by`.
+    """Train a captioner, make a run again, or go on with one; the best of its validations is chosen by `train.select_by`.
 
     Args:
-        recipe: a Recipe, a path, or the name of a shipped recipe.
-        overrides: `{"train.epochs": 3}` or `["train.epochs=3"]`; only with a path or name.
+        recipe: a Recipe, a path, the name of a shipped recipe, or a run: `runs/NAME`, its folder or, where no recipe has it, its name. A run is made again as a
+            new one, and compared with it afterwards.
+        overrides: `{"train.epochs": 3}` or `["train.epochs=3"]`; only with a path or name. A run with other values is another training, not made again.
+        resume: go on with the run that is named, or with the newest of the recipe; where it has none, begin one. A run that has finished stays as it is.
+        from_step: with `resume`: the checkpoint to go on from, instead of the newest.
+        stop_after: stop after this many steps, to be gone on with.
         home: the store; None for the usual one.
         device: "auto", "cpu", "cuda", ….
 
     Returns:
-        The run; `run.best` is the bundle. A run that was interrupted is returned too, with `run.info.status == "stopped"`.
+        The run; `run.best` is the bundle. A run that was stopped is returned too, with `run.info.status == "stopped"`.
 
     Raises:
-        InputError: the recipe, the dataset or a model it names is wrong.
+        InputError: the recipe, the dataset or a model it names is wrong; or data or weights of the run to be gone on with have changed.
         MissingError: weights or a package are missing.
-        StoreError: the store cannot be written.
+        StoreError: the store cannot be written, or the run is training now.
     """
-    return train_run(recipe, overrides, home=home, device=device, events=events, scorer=scorer)
+    home = (home or open_home()).prepare()
+    how: dict[str, Any] = {"stop_after": stop_after, "device": device, "events": events, "scorer": scorer}
+    overrides = dict(overrides) if isinstance(overrides, Mapping) else [*overrides]
+    run = None if isinstance(recipe, Recipe) else find_run(os.fspath(recipe), home, first=resume and not overrides)
+    if resume:
+        if run is None:
+            wanted = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+            run = run_of(wanted, home)
+            if run is None:
+                events(Note("there is no run of this recipe yet: one is begun"))
+                return train_run(wanted, home=home, **how)
+        elif overrides:
+            raise InputError("a run that goes on keeps its recipe", where=run.name, hint="Leave the values out, or train anew.")
+        return resume_run(run, from_step=from_step, **how)
+    if from_step is not None:
+        raise InputError("a step to go on from needs a run to go on with", where="from_step", hint="Say resume too.")
+    if run is None:
+        return train_run(recipe, overrides, home=home, **how)
+    if overrides:
+        return train_run(run.path / "recipe.yaml", overrides, home=home, **how)
+    return train_again(run, **how)[0]

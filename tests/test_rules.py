@@ -16,7 +16,7 @@ import clipcap_cli
 ROOT = Path(__file__).resolve().parent.parent
 # What makes a command slow to start: none of it is loaded by these rooms when they are imported.
 HEAVY = ("torch", "transformers", "pandas")
-LIGHT = ("errors", "events", "words", "storage", "recipe", "datasets", "cli")
+LIGHT = ("errors", "events", "words", "storage", "recipe", "datasets", "upkeep", "cli")
 EXPORTED = {
     "Caption",
     "Captioner",
@@ -29,6 +29,7 @@ EXPORTED = {
     "add_dataset",
     "embed",
     "evaluate",
+    "export",
     "load",
     "open_dataset",
     "train",
@@ -49,8 +50,8 @@ for module in modules:
 _RUN_LIGHT_COMMANDS = """
 import sys
 from clipcap_cli.cli.main import main
-lines = ("--help", "dataset list", "runs list", "model list", "recipe list", "recipe show quickstart --full", "recipe check quickstart", "dataset show none")
-for line in lines:
+looks = ("--help", "dataset list", "dataset show none", "runs list", "model list", "cache info", "cache verify", "cache prune --dry-run")
+for line in (*looks, "recipe list", "recipe show quickstart --full", "recipe check quickstart"):
     main(line.split())
     if "torch" in sys.modules:
         sys.exit(f"`clipcap {line}` loads torch")

@@ -63,6 +63,14 @@ class Caption:
     source: str | None = None
 
 
+@dataclass(frozen=True)
+class InsideEncoder:
+    """The encoder that a bundle brings with it: what `load_encoder` takes, and the fingerprint that it has then."""
+
+    spec: str
+    fingerprint: str
+
+
 @dataclass(eq=False)
 class Captioner:
     """Encoder, mapper and language model as one; the encoder is loaded when the first picture comes.
@@ -74,6 +82,7 @@ class Captioner:
         decode: how captions are written unless something else is asked for.
         info: what is worth keeping about its making (dataset, training); plain JSON values.
         home: where the encoder's weights lie; None for the default store.
+        inside: the encoder of the bundle that it was loaded from, where that has one; it is taken then.
     """
 
     encoder_spec: str
@@ -84,6 +93,7 @@ class Captioner:
     decode: Decode
     info: dict[str, Any] = field(default_factory=dict)
     home: Home | None = None
+    inside: InsideEncoder | None = None
     _encoder: ImageEncoder | None = field(default=None, init=False, repr=False)
 
     @property
@@ -224,8 +234,9 @@ class Captioner:
         if self._encoder is None:
             from clipcap_cli.encoders.registry import load_encoder
 
-            encoder = load_encoder(self.encoder_spec, home=self.home, device=str(self.device), events=events)
-            check_encoder(encoder, self.encoder_fingerprint)
+            source = self.inside or InsideEncoder(self.encoder_spec, self.encoder_fingerprint)
+            encoder = load_encoder(source.spec, home=self.home, device=str(self.device), events=events)
+            check_encoder(encoder, source.fingerprint)
             self._encoder = encoder
         return self._encoder
 

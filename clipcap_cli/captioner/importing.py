@@ -1,6 +1,6 @@
-"""From a checkpoint of the original code to a model of the store.
+"""From a checkpoint of the original code, or a bundle from elsewhere, to a model of the store.
 
-What the file does not say (the encoder, whether embeddings were normalised, the tokenizer) is asked for, or known for the files that were published.
+What a checkpoint's file does not say (the encoder, whether embeddings were normalised, the tokenizer) is asked for, or known for the files that were published.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 
 from clipcap_cli.captioner.bundle import save_bundle
+from clipcap_cli.captioner.bundle_import import import_bundle, is_bundle_path, name_for, usual_name
+from clipcap_cli.captioner.bundle_pull import pull_bundle
 from clipcap_cli.captioner.captioner import Captioner
 from clipcap_cli.captioner.decoding.base import room_behind
 from clipcap_cli.captioner.language_models import LanguageModel
@@ -25,12 +27,57 @@ from clipcap_cli.events import Listener, Note, silent
 from clipcap_cli.recipe.schema import Decode
 from clipcap_cli.storage.hashing import sha256_of_file
 from clipcap_cli.storage.home import Home, open_home
-from clipcap_cli.storage.names import check_name, free_name, name_from
 
 _USUAL = "gpt2"
 _USUAL_ENCODER = "openai:ViT-B/32"
+_HEADS = 8  # attention heads of a transformer mapper, always, in the original code
 # As the published predictor writes captions.
 _DECODE = {"strategy": "beam", "beams": 5, "stop": ".", "max_tokens": 67}
+
+
+def import_model(
+    path: Path,
+    *,
+    name: str | None = None,
+    encoder: str | None = None,
+    normalize: bool | None = None,
+    language_model: str | None = None,
+    heads: int | None = None,
+    replace: bool = False,
+    home: Home | None = None,
+    events: Listener = silent,
+) -> str:
+    """Make a model of the store of a bundle (a folder or its tar) or of a checkpoint of the original code.
+
+    Args:
+        encoder, normalize, language_model, heads: of a checkpoint, which does not say them; see `import_checkpoint`.
+
+    Returns:
+        The name of the model.
+
+    Raises:
+        InputError, MissingError, StoreError: as `import_bundle` and `import_checkpoint`.
+    """
+    home = home or open_home()
+    if not is_bundle_path(path):
+        return import_checkpoint(
+            path,
+            name=name,
+            encoder=encoder,
+            normalize=normalize,
+            language_model=language_model,
+            heads=heads or _HEADS,
+            replace=replace,
+            home=home,
+            events=events,
+        )
+    if any(value is not None for value in (encoder, normalize, language_model, heads)):
+        raise InputError(
+            "a bundle says its encoder, its language model and its mapper itself",
+            where=str(path),
+            hint="Leave out --encoder, --normalize, --language-model and --heads.",
+        )
+    return import_bundle(path, home, name=name, replace=replace, events=events)
 
 
 def import_checkpoint(
@@ -40,7 +87,7 @@ def import_checkpoint(
     encoder: str | None = None,
     normalize: bool | None = None,
     language_model: str | None = None,
-    heads: int = 8,
+    heads: int = _HEADS,
     replace: bool = False,
     home: Home | None = None,
     events: Listener = silent,
@@ -83,9 +130,9 @@ def import_checkpoint(
         )
     if published is not None:
         _check_published(checkpoint, published, path)
-    target = _name_for(name, path, home, replace)
-    if name is None and target != name_from(path.stem):
-        events(Note(f"there is a model {name_from(path.stem)!r} already, so this one is {target!r} (--replace takes its place)"))
+    target = name_for(name, path, home, replace)
+    if name is None and target != usual_name(path):
+        events(Note(f"there is a model {usual_name(path)!r} already, so this one is {target!r} (--replace takes its place)"))
     lm = _language_model(checkpoint, lm_name, heads, home, path, events)
     captioner = Captioner(
         encoder_spec=eyes.spec,
@@ -101,21 +148,32 @@ def import_checkpoint(
     return target
 
 
-def pull_model(name: str, *, home: Home | None = None, replace: bool = False, events: Listener = silent) -> str:
-    """Fetch a published checkpoint and import it.
+def pull_model(
+    name: str, *, home: Home | None = None, revision: str | None = None, model: str | None = None, replace: bool = False, events: Listener = silent
+) -> str:
+    """Fetch a captioner of the hub, or a checkpoint that the authors of ClipCap published.
+
+    Args:
+        name: "org/name" of the hub, or the name of a published checkpoint.
+        revision: of the hub: a branch, tag or commit; None for the newest.
+        model: its name here; that of the repository or checkpoint if nothing is said.
 
     Returns:
         The name of the model.
 
     Raises:
-        InputError: there is none of that name, or the file is not what it should be.
+        InputError: there is none of that name, or the files are not what they should be.
         MissingError: it, or GPT-2's tokenizer, cannot be had now.
-        StoreError: the store cannot be written.
+        StoreError: the files are damaged, or the store cannot be written.
     """
     home = (home or open_home()).prepare()
+    if "/" in name:
+        return pull_bundle(name, home, revision=revision, name=model, replace=replace, events=events)
+    if revision is not None:
+        raise InputError(f"{name!r} is a published checkpoint, and has no revisions", hint="Leave out --revision.")
     path = fetch_published(name, home, events)
     try:
-        return import_checkpoint(path, name=name, replace=replace, home=home, events=events)
+        return import_checkpoint(path, name=model or name, replace=replace, home=home, events=events)
     except InputError as error:
         if error.where == str(path):
             error.hint = f"Remove {path} and type this again, or bring the file by hand."
@@ -170,15 +228,6 @@ def _check_published(checkpoint: Checkpoint, published: Published, path: Path) -
             where=str(path),
             hint="Rename the file, and say --encoder and --normalize or --no-normalize.",
         )
-
-
-def _name_for(name: str | None, path: Path, home: Home, replace: bool) -> str:
-    if name is None:
-        return free_name(home.models, name_from(path.stem)) if not replace else name_from(path.stem)
-    check_name(name, "model")
-    if (home.models / name).exists() and not replace:
-        raise InputError(f"there is a model {name!r} already", hint=f"Add --replace, or --name {free_name(home.models, name)}.")
-    return name
 
 
 def _language_model(checkpoint: Checkpoint, name: str, heads: int, home: Home, path: Path, events: Listener) -> LanguageModel:

@@ -6,6 +6,7 @@ A name is `builtin:nano`, a folder, or a hub id. Whatever it is, a folder comes 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -22,6 +23,7 @@ _BUILTINS = Path(__file__).parent / "builtin"
 _WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _UNWANTED = ["*/*", "consolidated*"]
 _WEIGHTS = "*.safetensors"
+_REVISION = re.compile(r"[0-9a-f]{40}")
 # What the hub's pages state for model.safetensors.
 _SIZES = {
     "gpt2": "548 MB",
@@ -35,13 +37,15 @@ _SIZES = {
 }
 
 
-def find_folder(name: str, *, home: Home | None = None, weights: bool = True, events: Listener = silent) -> Path:
+def find_folder(name: str, *, home: Home | None = None, weights: bool = True, revision: str | None = None, events: Listener = silent) -> Path:
     """The folder of the language model that `name` means.
 
     Looked for in this order: what ships with clipcap, a folder of that path, a folder of that name in the store's `weights/`, the hub's local cache, the hub.
 
     Args:
         weights: without them, its configuration and tokenizer will do: a few MB.
+        revision: of the hub, 40 hex digits: this one is downloaded; another one that is in the local cache will do, since whoever needs the very same weights
+            looks at their hash.
 
     Raises:
         InputError: there is no such model, or the folder lacks what is needed.
@@ -66,7 +70,8 @@ def find_folder(name: str, *, home: Home | None = None, weights: bool = True, ev
     brought = home.weights / name if home else None
     if brought and brought.is_dir():
         return check_folder(brought, weights=weights)
-    return check_folder(_cached(name, weights) or _download(name, brought, weights, events), weights=weights)
+    cached = (revision and _cached(name, weights, revision)) or _cached(name, weights)
+    return check_folder(cached or _download(name, brought, weights, revision, events), weights=weights)
 
 
 def check_folder(folder: Path, *, weights: bool = True) -> Path:
@@ -102,13 +107,18 @@ def copy_folder(folder: Path, to: Path) -> None:
             shutil.copyfile(path, to / path.name)
 
 
+def revision_of(folder: Path) -> str | None:
+    """The hub's revision of a folder in its local cache; None for any other folder."""
+    return folder.name if folder.parent.name == "snapshots" and _REVISION.fullmatch(folder.name) else None
+
+
 def hash_of_weights(folder: Path) -> str:
     """64 hex digits that change when any weight file of the folder does."""
     return sha256_of_bytes("".join(sha256_of_file(path) for path in weight_files(folder)).encode())
 
 
-def _cached(name: str, weights: bool) -> Path | None:
-    folder = cached_folder(name)
+def _cached(name: str, weights: bool, revision: str | None = None) -> Path | None:
+    folder = cached_folder(name, revision)
     return folder if folder and _is_whole(folder, weights) else None
 
 
@@ -120,7 +130,7 @@ def _is_whole(folder: Path, weights: bool) -> bool:
     return tokenizer and (not weights or (bool(weight_files(folder)) and all((folder / shard).is_file() for shard in shards)))
 
 
-def _download(name: str, brought: Path | None, weights: bool, events: Listener) -> Path:
+def _download(name: str, brought: Path | None, weights: bool, revision: str | None, events: Listener) -> Path:
     place = f" or copy it to {brought}" if brought else ""
     return download_folder(
         name,
@@ -128,6 +138,7 @@ def _download(name: str, brought: Path | None, weights: bool, events: Listener) 
         size=_SIZES.get(name) if weights else "without weights: a few MB",
         wanted=_WANTED if weights else [pattern for pattern in _WANTED if pattern != _WEIGHTS],
         unwanted=_UNWANTED,
+        revision=revision,
         by_hand=f"name its folder (language_model.name, or --language-model){place}",
         events=events,
     )

@@ -30,7 +30,13 @@ _PROBE_TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e
 
 
 def load_language_model(
-    name: str, *, home: Home | None = None, dropout: float = 0.0, dtype: torch.dtype = torch.float32, events: Listener = silent
+    name: str,
+    *,
+    home: Home | None = None,
+    dropout: float = 0.0,
+    dtype: torch.dtype = torch.float32,
+    revision: str | None = None,
+    events: Listener = silent,
 ) -> LanguageModel:
     """The language model that `name` means, on the CPU, frozen, in eval mode.
 
@@ -39,12 +45,13 @@ def load_language_model(
         home: its `weights/NAME` is looked at before the hub is.
         dropout: probability of every dropout inside, when it is put into training mode.
         dtype: of the weights in memory, whatever the files have.
+        revision: of the hub, where it has to be downloaded.
 
     Raises:
         InputError: there is no such model, its files are damaged or incomplete, or it is no causal language model.
         MissingError: it would have to be downloaded and that cannot be done now.
     """
-    folder = find_folder(name, home=home, events=events)
+    folder = find_folder(name, home=home, revision=revision, events=events)
     if folder == Path(name).expanduser():
         name = str(folder.absolute())  # so that it is found again from anywhere
     return load_from_folder(folder, name=name, dropout=dropout, dtype=dtype)

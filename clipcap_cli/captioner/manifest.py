@@ -4,12 +4,14 @@ captioner.json        this
 mapper.safetensors    the mapper's tensors, and `preparation.mean`, `preparation.scale` where embeddings are standardised
 lm/                   the language model with its tokenizer, where it was tuned or the bundle is self-contained
 adapter/              what is added to the language model, where adapters were trained
+encoder/              the encoder, where the bundle is self-contained
 README.md             the model card
 """
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -18,16 +20,30 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from clipcap_cli.errors import InputError
 from clipcap_cli.recipe.schema import Decode, MapperPart
 
-FORMAT: Final = 1
+FORMAT: Final = 2  # 2: may say `encoder.inside` and `language_model.revision`
 NAME = "captioner.json"
 MAPPER = "mapper.safetensors"
 LANGUAGE_MODEL = "lm"
 ADAPTER = "adapter"
+ENCODER = "encoder"
+CARD = "README.md"
+LIMIT = 1 << 24  # bytes of captioner.json and of the model card: 16 MB is far more than any has
+ROOMS = (LANGUAGE_MODEL, ADAPTER, ENCODER)
+_BELONGS = re.compile(rf"{re.escape(NAME)}|{re.escape(MAPPER)}|{re.escape(CARD)}|({'|'.join(ROOMS)})/[A-Za-z0-9_][\w.-]*\.(json|safetensors|txt|model|jinja)")
 _HINT = "Bring back the bundle as it was made."
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EncoderInside(_Part):
+    """The same encoder in the files of the bundle: `family` of encoders, `path` in the bundle, and the fingerprint that it has there. It is another one than
+    outside, since the weights lie in another file."""
+
+    family: str
+    path: str = Field(pattern=rf"^{ENCODER}(/[A-Za-z0-9_][\w.-]*)?$")
+    fingerprint: str
 
 
 class EncoderEntry(_Part):
@@ -36,6 +52,7 @@ class EncoderEntry(_Part):
     spec: str
     fingerprint: str
     embedding_size: int = Field(ge=1)
+    inside: EncoderInside | None = None
 
 
 class PreparationEntry(_Part):
@@ -47,7 +64,7 @@ class PreparationEntry(_Part):
 
 class LanguageModelEntry(_Part):
     """The language model: `content` is the hash of the stock weights under its name, `inside` tells whether lm/ holds what is to be used,
-    `adapter` whether what is in adapter/ is to be added to it."""
+    `adapter` whether what is in adapter/ is to be added to it; `revision` is the hub's, where they came from there."""
 
     name: str
     width: int = Field(ge=1)
@@ -55,12 +72,13 @@ class LanguageModelEntry(_Part):
     inside: bool
     content: str
     adapter: bool = False
+    revision: str | None = Field(None, pattern=r"^[0-9a-f]{40}$")
 
 
 class Manifest(_Part):
     """All of captioner.json; `files` has the SHA-256 of each file but this one and the model card."""
 
-    format: Literal[1]
+    format: Literal[1, 2]
     clipcap: str
     created: str
     encoder: EncoderEntry
@@ -70,6 +88,21 @@ class Manifest(_Part):
     decode: Decode
     info: dict[str, Any]
     files: dict[str, str]
+
+    def to_json(self) -> str:
+        """captioner.json, in the oldest format that can say it: an older clipcap refuses keys that it does not know."""
+        values = self.model_dump(mode="json")
+        newer = [(values[part], key) for part, key in (("encoder", "inside"), ("language_model", "revision"))]
+        values["format"] = 2 if any(part[key] for part, key in newer) else 1
+        for part, key in newer:
+            if part[key] is None:
+                del part[key]
+        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+
+
+def belongs(path: str) -> bool:
+    """Whether a file of this path may be in a bundle. Pickles and code may not."""
+    return _BELONGS.fullmatch(path) is not None
 
 
 def is_bundle(folder: Path) -> bool:
@@ -85,6 +118,8 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / NAME
     try:
+        if path.stat().st_size > LIMIT:
+            raise InputError(f"{NAME} has {path.stat().st_size:,} bytes, and no captioner says so much", where=str(path), hint=_HINT)
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,8 @@ from clipcap_cli.storage.names import unknown
 _DEFAULT = "default"
 _BEST = "best"
 _LOCK = "models"
+_WAIT_S = 10.0  # for another process that chooses or removes one: it takes an instant
+_CLOCKS_DIFFER_S = 60.0  # between this machine and one that serves its files
 
 Kind = Literal["model", "run", "bundle"]
 
@@ -66,7 +69,7 @@ def use_model(home: Home, name: str) -> None:
     """
     if name not in _models(home) and name not in _runs(home):
         raise _unknown(name, home)
-    with hold(home, _LOCK):
+    with hold(home, _LOCK, wait_s=_WAIT_S):
         write_text(home.models / _DEFAULT, name + "\n")
 
 
@@ -80,7 +83,7 @@ def remove_model(home: Home, name: str) -> None:
         if name in _runs(home):
             raise InputError(f"{name!r} is the captioner of a run, and goes with it", hint=f"`clipcap runs remove {name}` removes the run.")
         raise _unknown(name, home)
-    with hold(home, _LOCK):
+    with hold(home, _LOCK, wait_s=_WAIT_S):
         remove_folder(home.models / name)
         if model_in_use(home) == name:
             with store_errors(home.models):
@@ -108,6 +111,8 @@ def find_captioner(name: str | None, home: Home) -> Found:
             return Found(path, "bundle", name, "it is the bundle in that folder")
     if folder.is_dir():
         raise InputError(f"no captioner is in the folder {name!r}: it has no {NAME}", hint="`clipcap model list` lists yours.")
+    if folder.is_file():
+        raise InputError(f"a captioner is a folder, and {name!r} is a file", hint=f"Bring it into the store first: clipcap model import {name}")
     if (home.runs / name).is_dir():
         raise InputError(f"the run {name!r} has no captioner yet", hint=f"`clipcap runs show {name}` tells how far it is.")
     raise _unknown(name, home)
@@ -125,8 +130,10 @@ def _find_default(home: Home) -> Found:
             f"the model in use, {used!r}, is not there any more", where=str(home.models / _DEFAULT), hint="Choose another with `clipcap model use NAME`."
         )
     if runs:
-        newest = max(runs, key=lambda run: (runs[run] / NAME).stat().st_mtime_ns)
-        return Found(runs[newest], "run", newest, "it is the newest run's")
+        written = {run: (path / NAME).stat().st_mtime for run, path in runs.items()}
+        newest = max(written, key=written.__getitem__)
+        doubt = " by the times of the files; the clock has been set back since" if written[newest] > time.time() + _CLOCKS_DIFFER_S else ""
+        return Found(runs[newest], "run", newest, f"it is the newest run's{doubt}")
     if len(models) == 1:
         only = next(iter(models))
         return Found(models[only], "model", only, "it is the only one")

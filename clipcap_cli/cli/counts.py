@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from clipcap_cli.words import duration, size
 
 
 @dataclass
 class Count:
-    """Units that are done of a task, and the clock by which that is told."""
+    """Units that are done of a task, and the clock by which that is told; `before` of them were done by an earlier process."""
 
     total: int | None
     unit: str
     began: float
-    done: int = 0
+    before: int = 0
+    done: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.done = self.before
 
     def amount(self, number: float) -> str:
         """`1,200`, `18.8 MB`."""
@@ -25,13 +29,13 @@ class Count:
         """`1,200 of 30,000 pictures, 54/s, loss 2.31, 9 min 0 s left`."""
         of = "" if self.total is None else f" of {self.amount(self.total)}"
         parts = [f"{self.amount(self.done)}{of}{self._noun}", self.speed(now), *(f"{name} {value:.4g}" for name, value in (values or {}).items())]
-        if self.total is not None and self.done:
+        if self.total is not None and self.done > self.before:
             parts.append(f"{duration((self.total - self.done) / self._rate(now))} left")
         return ", ".join(parts)
 
     def summary(self, now: float) -> str:
         """`30,000 pictures in 9 min 15 s (54/s)`."""
-        return f"{self.amount(self.done)}{self._noun} in {duration(now - self.began)} ({self.speed(now)})"
+        return f"{self.amount(self.done - self.before)}{self._noun} in {duration(now - self.began)} ({self.speed(now)})"
 
     def speed(self, now: float) -> str:
         """`54/s`."""
@@ -43,4 +47,4 @@ class Count:
         return "" if self.unit == "bytes" else f" {self.unit}"
 
     def _rate(self, now: float) -> float:
-        return self.done / max(now - self.began, 1e-9)
+        return (self.done - self.before) / max(now - self.began, 1e-9)

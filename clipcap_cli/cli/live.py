@@ -32,8 +32,8 @@ class View:
         """Take in what happened."""
         self._now = now
         match event:
-            case Started(task, total, unit):
-                self._tasks[task] = Count(total, unit, now)
+            case Started(task, total, unit, before):
+                self._tasks[task] = Count(total, unit, now, before)
             case Advanced(task, amount) if task in self._tasks:
                 self._tasks[task].done += amount
             case Finished(task):

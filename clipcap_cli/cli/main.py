@@ -22,9 +22,11 @@ COMMANDS = {
     "train": "Train a captioner from a recipe.",
     "caption": "Write captions for pictures.",
     "eval": "Score captions, with intervals and baselines, and write a report.",
+    "export": "Write a captioner for others: a bundle, the original code, onnx, the hub.",
     "model": "List captioners, and choose the one in use.",
     "runs": "List trainings, and look at how they went.",
     "recipe": "List, show, copy and check recipes.",
+    "cache": "Say what the store holds, whether it is whole, and what may go.",
     "doctor": "Say what this machine has, and what is missing.",
 }
 

@@ -14,13 +14,15 @@ from clipcap_cli.cli.progress import progress
 from clipcap_cli.words import moment, size
 
 if TYPE_CHECKING:
+    from clipcap_cli.captioner.manifest import LanguageModelEntry
     from clipcap_cli.captioner.models import ModelInfo
 
 app = typer.Typer(
-    help="List captioners, choose the one in use, and bring in published ones.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+    help="List captioners, choose the one in use, and bring in those of others.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
 )
 
 Replace = Annotated[bool, typer.Option("--replace", help="Take the place of a model of that name.")]
+_ON_THE_CARD = ("recipe", "examples", "scores")  # too long for a line; README.md in the bundle has them
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model or a run.", autocompletion=completion.captioners)]
 
 
@@ -70,12 +72,13 @@ def show(
     out.result({"name": found.name, "kind": found.kind, "path": str(found.path), "why": found.why, **manifest.model_dump(mode="json")})
     mapper, decode = manifest.mapper, manifest.decode
     inside = "inside the bundle" if manifest.language_model.inside else "not in the bundle"
+    encoder_inside = ", inside the bundle" if manifest.encoder.inside else ""
     out.text(f"{found.name} ({found.why})")
     out.text(f"  bundle         {found.path}")
     out.text(f"  made           {moment(manifest.created)} by clipcap {manifest.clipcap}")
     preparation = manifest.preparation
     how = "".join(f", {what}" for what, done in (("normalised", preparation.normalize), ("standardized", preparation.standardize)) if done)
-    out.text(f"  encoder        {manifest.encoder.spec}, D {manifest.encoder.embedding_size}{how or ', as it gives them'}")
+    out.text(f"  encoder        {manifest.encoder.spec}, D {manifest.encoder.embedding_size}{how or ', as it gives them'}{encoder_inside}")
     out.text(f"  mapper         {mapper.kind}, prefix of {mapper.prefix_length}")
     out.text(f"  language model {manifest.language_model.name}, {'tuned' if manifest.language_model.tuned else 'as it was'}, {inside}")
     out.text(
@@ -85,37 +88,48 @@ def show(
         + (f", up to {decode.stop!r}" if decode.stop is not None else "")
     )
     for key, value in manifest.info.items():
-        out.text(f"  {key:<14} {_plain(value)}")
+        if key not in _ON_THE_CARD:
+            out.text(f"  {key:<14} {_plain(value)}")
+    for one in manifest.info.get("scores", ()):
+        out.text(
+            f"  scores         {one['dataset']} v{one['version']}, {one['split']}: "
+            + ", ".join(f"{name} {value['score']:.3f}" for name, value in one["metrics"].items())
+        )
 
 
 @command(
     app,
     "import",
     examples=(
-        "clipcap model import coco_weights.pt",
+        "clipcap model import food.tar",
         "clipcap model import coco_prefix-009.pt --encoder openai:ViT-B/32 --no-normalize --name mine",
     ),
     json="{model, path} and all that the bundle's captioner.json says.",
 )
 def import_(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint of the original code (.pt).")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle (a folder or .tar), or a checkpoint of the original code (.pt).")],
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Its name here; that of the file if you say nothing.")] = None,
-    encoder: Annotated[str | None, typer.Option("--encoder", metavar="SPEC", help="The encoder that its embeddings were made with.")] = None,
+    encoder: Annotated[str | None, typer.Option("--encoder", metavar="SPEC", help="Of a checkpoint: the encoder that its embeddings were made with.")] = None,
     normalize: Annotated[
-        bool | None, typer.Option("--normalize/--no-normalize", help="Whether its embeddings were divided by their length (--normalize_prefix there).")
+        bool | None,
+        typer.Option("--normalize/--no-normalize", help="Of a checkpoint: whether its embeddings were divided by their length (--normalize_prefix there)."),
     ] = None,
     language_model: Annotated[
         str | None,
-        typer.Option("--language-model", metavar="NAME", help="The language model it was trained with: a hub id or a folder; gpt2 if you say nothing."),
+        typer.Option(
+            "--language-model", metavar="NAME", help="Of a checkpoint: the language model it was trained with: a hub id or a folder; gpt2 if you say nothing."
+        ),
     ] = None,
-    heads: Annotated[int, typer.Option("--heads", metavar="N", min=1, help="Attention heads of a transformer mapper.")] = 8,
+    heads: Annotated[
+        int | None, typer.Option("--heads", metavar="N", min=1, help="Of a checkpoint: attention heads of a transformer mapper; 8 if you say nothing.")
+    ] = None,
     replace: Replace = False,
 ) -> None:
-    """Make a captioner of a checkpoint of the original ClipCap code. Nothing in the file is run."""
-    from clipcap_cli.captioner.importing import import_checkpoint
+    """Make a captioner of a bundle from elsewhere, or of a checkpoint of the original ClipCap code. Nothing in it is run."""
+    from clipcap_cli.captioner.importing import import_model
 
     with progress() as events:
-        model = import_checkpoint(
+        model = import_model(
             path,
             name=name,
             encoder=encoder,
@@ -129,18 +143,25 @@ def import_(
     _show_imported(model)
 
 
-@command(app, "pull", examples=("clipcap model pull coco-mlp", "clipcap model pull coco-transformer --replace"), json="as `model import`.")
+@command(app, "pull", examples=("clipcap model pull coco-mlp", "clipcap model pull me/food-captioner --name food"), json="as `model import`.")
 def pull(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="coco-mlp, conceptual-mlp or coco-transformer.", autocompletion=completion.published)],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|ORG/NAME", help="A captioner of the hub; or coco-mlp, conceptual-mlp, coco-transformer.", autocompletion=completion.published
+        ),
+    ],
+    model: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Its name here; as there if you say nothing.")] = None,
+    revision: Annotated[str | None, typer.Option("--revision", metavar="NAME", help="Of the hub: a branch, tag or commit; else the newest.")] = None,
     replace: Replace = False,
 ) -> None:
-    """Download a checkpoint that the authors of ClipCap published, and make a captioner of it. A broken download goes on where it stopped."""
+    """Download a captioner from the hub, or a checkpoint that the authors of ClipCap published. A broken download goes on where it stopped."""
     from clipcap_cli.captioner.importing import pull_model
 
     settings.kept = "What was downloaded is kept; type the same line to go on."
     with progress() as events:
-        model = pull_model(name, replace=replace, home=home(), events=events)
-    _show_imported(model)
+        made = pull_model(name, revision=revision, model=model, replace=replace, home=home(), events=events)
+    _show_imported(made)
 
 
 @command(app, "use", examples=("clipcap model use food", "clipcap model use food-2"), json="{in_use}.")
@@ -177,8 +198,13 @@ def _show_imported(name: str) -> None:
     mapper, language_model = manifest.mapper, manifest.language_model
     shape = f"{mapper.kind}, prefix of {mapper.prefix_length}" + (f" from {mapper.clip_length}, {mapper.layers} layers" if mapper.kind == "transformer" else "")
     how = "normalised" if manifest.preparation.normalize else "as they are"
-    out.text(f"{name}: {shape}; {language_model.name}{' (tuned, inside)' if language_model.inside else ''}; embeddings of {manifest.encoder.spec}, {how}")
+    out.text(f"{name}: {shape}; {language_model.name}{_whereabouts(language_model)}; embeddings of {manifest.encoder.spec}, {how}")
     out.hint(f"clipcap caption PICTURE --model {name}")
+
+
+def _whereabouts(language_model: LanguageModelEntry) -> str:
+    told = [*(["tuned"] if language_model.tuned else []), *(["inside"] if language_model.inside else [])]
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _line(model: ModelInfo) -> dict[str, Any]:

@@ -77,8 +77,8 @@ class Lines:
                 _say_found(event)
                 for picture, caption in event.samples.items():
                     out.note(f"  {picture}: {caption}")
-            case Started(task, total, unit):
-                self._tasks[task] = Count(total, unit, now)
+            case Started(task, total, unit, before):
+                self._tasks[task] = Count(total, unit, now, before)
                 self._said[task] = now
             case Advanced(task, amount, values) if task in self._tasks:
                 count = self._tasks[task]

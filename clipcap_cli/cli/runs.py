@@ -14,6 +14,8 @@ from clipcap_cli.cli.eval import KEPT, Beam, Clip, Dataset, Decode, Device, Metr
 from clipcap_cli.cli.options import Yes, command, home, settings
 from clipcap_cli.cli.out import out
 from clipcap_cli.cli.progress import progress
+from clipcap_cli.cli.verification import show_verification, verification_json
+from clipcap_cli.errors import PartialError
 from clipcap_cli.words import count, duration, moment
 
 if TYPE_CHECKING:
@@ -61,16 +63,18 @@ def list_runs() -> None:
     "show",
     examples=("clipcap runs show food", "clipcap runs show food-2 --json"),
     json="{name, status, started, dataset, dataset_version, encoder, language_model, planned_steps, steps, minutes, best_step, best_loss, best_score, "
-    "select_by, ended_because, path, bundle, validations: [{step, val_loss, score, select_by, best, seconds, samples: [{image, caption}]}]}.",
+    "select_by, ended_because, path, bundle, validations: [{step, val_loss, score, select_by, best, seconds, samples: [{image, caption}]}], "
+    "checkpoints: [{step, path, can_resume}]}.",
 )
 def show(name: Name) -> None:
     """Show how a run went: its losses and scores, the captions it wrote on the way, and where its bundle is."""
-    from clipcap_cli.training.runs import open_run
+    from clipcap_cli.training.runs import list_checkpoints, open_run
 
     run = open_run(name, home=home())
-    info, validations = run.info, [line for line in run.metrics() if "val_loss" in line]
+    info, validations, checkpoints = run.info, [line for line in run.metrics() if "val_loss" in line], list_checkpoints(run)
     bundle = str(run.best) if run.best.is_dir() else None
-    out.result({**asdict(info), "path": str(run.path), "bundle": bundle, "validations": validations})
+    kept = [{"step": it.step, "path": str(it.path), "can_resume": it.can_resume} for it in checkpoints]
+    out.result({**asdict(info), "path": str(run.path), "bundle": bundle, "validations": validations, "checkpoints": kept})
     reason = f" ({info.ended_because})" if info.ended_because else ""
     out.text(f"{info.name}: {info.status}{reason}")
     out.text(f"  started        {moment(info.started)}, {duration(info.minutes * 60)}")
@@ -80,9 +84,39 @@ def show(name: Name) -> None:
     out.text(f"  language model {info.language_model}")
     out.text(f"  bundle         {bundle or 'none: it ended before there was one'}")
     out.text(f"  recipe         {run.path / 'recipe.yaml'}")
+    if checkpoints:
+        out.text(f"  checkpoints    {checkpoints[0].path.parent}: steps {', '.join(f'{it.step:,}' for it in checkpoints)}")
     _show_validations(validations)
-    if bundle:
+    if info.status in ("stopped", "failed", "broken off"):
+        out.hint(f"clipcap train {info.name} --resume")
+    elif bundle:
         out.hint(f"clipcap caption PICTURE --model {info.name}")
+
+
+@command(
+    app,
+    "verify",
+    examples=("clipcap runs verify food", "clipcap runs verify food --json"),
+    json="{run, can_be_made_again, differences: [{what, then, now, decides}], lost: [SENTENCE], "
+    "made_again: {RUN: {exact, lines, first_other_step, loss_difference, tensors, other_tensors, weight_difference}}}.",
+)
+def verify(name: Name, device: Device = "auto") -> None:
+    """Say what has changed since a run was made: data, weights, packages, machine; and how alike runs came out that were made again from it.
+
+    Ends with 5 where something else would come out now, or a run that was made again did not come out the same. Nothing is trained or changed.
+    """
+    from clipcap_cli.training.runs import open_run
+    from clipcap_cli.training.verifying import verify_run
+
+    run = open_run(name, home=home())
+    with progress() as events:
+        found = verify_run(run, device=device, events=events)
+    out.result(verification_json(run.name, found))
+    show_verification(run.name, found)
+    if not found.can_be_made_again or not all(alike.is_exact for alike in found.made_again.values()):
+        raise typer.Exit(PartialError.exit_code)
+    if not found.made_again:
+        out.hint(f"clipcap train runs/{run.name}")
 
 
 @command(app, "remove", examples=("clipcap runs remove food-2", "clipcap runs remove food-2 --yes"), json="{removed}.")

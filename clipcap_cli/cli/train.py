@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,47 +18,46 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @command(
     app,
     "train",
-    examples=("clipcap train recipes/food.yaml", "clipcap train quickstart --dataset food train.epochs=3"),
+    examples=("clipcap train quickstart --dataset food train.epochs=3", "clipcap train food --resume"),
     json="what `runs show` prints, without validations.",
 )
 def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A file, the name of a shipped recipe, or of a run.", autocompletion=completion.recipes)],
+    recipe: Annotated[
+        str,
+        typer.Argument(metavar="RECIPE|RUN", help="A file, the name of a shipped recipe, or a run, which is made again.", autocompletion=completion.recipes),
+    ],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY.SUB=VALUE", help="Values that win over the file, as train.epochs=3.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", metavar="NAME", help="The same as dataset.name=NAME.", autocompletion=completion.datasets)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run, or with the newest one of the recipe.")] = False,
+    from_step: Annotated[
+        int | None, typer.Option("--from-step", metavar="N", min=1, help="With --resume: go on from this checkpoint, instead of the newest.")
+    ] = None,
+    stop_after: Annotated[
+        int | None, typer.Option("--stop-after", metavar="N", min=1, help="Stop after N steps with a checkpoint, to be gone on with by --resume.")
+    ] = None,
     device: Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
 ) -> None:
-    """Train a captioner from a recipe. Pictures without embeddings are embedded first. Ctrl-C ends it after the step in hand and keeps the best so far."""
+    """Train a captioner from a recipe. Pictures without embeddings are embedded first. Ctrl-C ends it after the step in hand; --resume goes on from there."""
     from clipcap_cli.recipe import load_recipe
+    from clipcap_cli.training.runs import find_run
 
+    if from_step is not None and not resume:
+        raise typer.BadParameter("it needs --resume", param_hint="--from-step")
     asked = [*(overrides or ()), *([f"dataset.name={dataset}"] if dataset else [])]
-    checked = load_recipe(_file_of(recipe), asked)  # before torch is loaded: a mistake is told at once
+    named = find_run(recipe, home(), first=resume and not asked)
+    if named is None:
+        load_recipe(recipe, asked)  # before torch is loaded: a mistake is told at once
 
     from clipcap_cli.cli.runs import show_run
     from clipcap_cli.face import train as train_run
 
-    settings.kept = "Embeddings that were made are kept; type the same line to begin again."
+    settings.kept = "Embeddings and checkpoints that were made are kept; type the same line with --resume to go on."
     with progress() as events:
-        run = train_run(checked, home=home(), device=device, events=events)
+        run = train_run(recipe, asked, resume=resume, from_step=from_step, stop_after=stop_after, home=home(), device=device, events=events)
     show_run(run)
-    if run.info.status == "stopped":
-        out.warning(
-            "this training was interrupted. What it had reached is kept and can write captions, but it cannot be gone on with: "
-            f"type the same line to begin again, or add init={run.name} to start from its weights."
-        )
-    out.hint(f"clipcap caption PICTURE --model {run.name}")
-    if run.info.status == "stopped":
+    if run.info.status != "stopped":
+        out.hint(f"clipcap caption PICTURE --model {run.name}")
+        return
+    out.hint(f"clipcap train {run.name} --resume")
+    if run.info.ended_because == "interrupted":
         raise typer.Exit(INTERRUPTED)
-
-
-def _file_of(name: str) -> Path:
-    """The recipe file, or else that of the run of this name."""
-    from clipcap_cli.errors import InputError
-    from clipcap_cli.recipe import find_recipe
-
-    try:
-        return find_recipe(name)
-    except InputError:
-        stored = home().runs / name / "recipe.yaml"
-        if stored.is_file():
-            return stored
-        raise

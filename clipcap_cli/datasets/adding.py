@@ -24,6 +24,8 @@ from clipcap_cli.storage.locks import hold
 from clipcap_cli.storage.names import check_name, free_name, name_from
 from clipcap_cli.words import count
 
+_WAIT_S = 60.0  # for another process that is adding the same dataset
+
 
 def add_dataset(
     source: str | os.PathLike[str],
@@ -56,7 +58,7 @@ def add_dataset(
     reader, evidence = detect(source, options)
     root = source if source.is_dir() else source.parent
     name = check_name(name_from(evidence.name or root.name) if name is None else name, "dataset")
-    with hold(home, f"dataset-{name}"):
+    with hold(home, f"dataset-{name}", wait_s=_WAIT_S, events=events):
         before = _before(home, name, source)
         events(Note(f"{evidence.layout}: {evidence.reason}"))
         pictures, problems = _read(reader, source, options.images or root, options, before, events)

@@ -217,6 +217,10 @@ def open_dataset(name: str, *, home: Home | None = None, version: int | None = N
     if version is not None and not 1 <= version <= current:
         raise InputError(f"the dataset {name!r} has no version {version}", hint=f"It has versions 1 to {current}.")
     number = version or current
+    if number != current and not version_folder(folder, number).exists():
+        raise InputError(
+            f"version {number} of the dataset {name!r} is not there any more", hint=f"`clipcap cache prune versions` removed it; now is {current}."
+        )
     file = version_folder(folder, number) / VERSION_FILE
     facts = read_json(file)
     try:

@@ -2,7 +2,7 @@
 
     v0001/{version.json, images.parquet, captions.parquet, problems.jsonl}
 
-A version is written once and never changed.
+A version is written once and never changed; version.json has the SHA-256 of the three others.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from clipcap_cli.datasets.records import Problem
 from clipcap_cli.datasets.splits import in_order
 from clipcap_cli.errors import StoreError
 from clipcap_cli.storage.atomic import write_json
+from clipcap_cli.storage.hashing import sha256_of_file
 
 FORMAT = 1
 DATASET_FILE = "dataset.json"
@@ -93,7 +94,8 @@ def write_version(folder: Path, pictures: Sequence[Picture], problems: Sequence[
         "problems": dict(Counter(problem.kind for problem in problems).most_common()),
         "severities": dict(Counter(problem.severity for problem in problems).most_common()),
     }
-    write_json(folder / VERSION_FILE, {"format": FORMAT, **facts, **counts})
+    files = {name: sha256_of_file(folder / name) for name in (IMAGES_FILE, CAPTIONS_FILE, PROBLEMS_FILE)}
+    write_json(folder / VERSION_FILE, {"format": FORMAT, **facts, **counts, "files": files})
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -146,17 +146,17 @@ def _fill(
                     ready[ids[number]] = result
                 events(Advanced("embed"))
                 if time.monotonic() - since > _COMMIT_S:
-                    committed += _commit(store, ready)
+                    committed += _commit(store, ready, events)
                     since = time.monotonic()
         finally:
-            committed += _commit(store, ready)
+            committed += _commit(store, ready, events)
     return committed
 
 
-def _commit(store: EmbeddingStore, ready: dict[str, Vectors]) -> int:
+def _commit(store: EmbeddingStore, ready: dict[str, Vectors], events: Listener) -> int:
     count = len(ready)
     if count:
-        store.append(list(ready), np.stack(list(ready.values())))
+        store.append(list(ready), np.stack(list(ready.values())), events=events)
         ready.clear()
     return count
 

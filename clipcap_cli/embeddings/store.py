@@ -1,7 +1,7 @@
 """Embeddings by image id: one folder an encoder, shared by all datasets, only ever added to.
 
     embeddings/FINGERPRINT-PRECISION/encoder.json          which encoder made them, and their size
-                                    /index.sqlite          image id -> row
+                                    /index.sqlite          image id -> row, and checksums (see `index`)
                                     /vectors-00000.f16 …   rows of fp16, a fixed number in each file
 
 Vectors are written and flushed first, then their ids in one transaction: whenever a process is killed, the index names only whole vectors, and what lies behind
@@ -12,24 +12,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clipcap_cli.embeddings.index import WAIT_S, checksum, damaged, reading, writing
 from clipcap_cli.embeddings.rows import Shard, StoredRows
 from clipcap_cli.encoders.base import ImageEncoder, Vectors
 from clipcap_cli.errors import InputError, StoreError
-from clipcap_cli.storage.atomic import store_errors, write_json
+from clipcap_cli.events import Listener, silent
+from clipcap_cli.storage.atomic import store_errors, sync_folder, write_json
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.locks import hold
-
-if TYPE_CHECKING:
-    import sqlite3
 
 _FORMAT = 1
 _DTYPE = np.dtype("<f2")
@@ -38,8 +36,7 @@ _ID = np.dtype("S32")
 _FEW = 20_000  # ids that are looked up one by one; for more, the whole index is read
 _ASKED_AT_ONCE = 500  # ids of one query; SQLite allows 999 at least
 _READ_AT_ONCE = 100_000  # rows of the index
-_WAIT_S = 60.0  # for another process that is adding to the same store: it lets go after each batch
-_SCHEMA = "CREATE TABLE IF NOT EXISTS vectors (image_id TEXT PRIMARY KEY, row INTEGER NOT NULL UNIQUE) WITHOUT ROWID"
+_WAIT_S = WAIT_S
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class EmbeddingStore:
 
     def __len__(self) -> int:
         """How many images have an embedding here."""
-        with self._reading() as index:
+        with reading(self.folder) as index:
             return int(index.execute("SELECT count(*) FROM vectors").fetchone()[0]) if index else 0
 
     def places(self, ids: Sequence[str] | NDArray[np.bytes_]) -> NDArray[np.int64]:
@@ -73,7 +70,7 @@ class EmbeddingStore:
         """
         asked = np.asarray(ids, _ID)
         found = np.full(len(asked), -1, np.int64)
-        with self._reading() as index:
+        with reading(self.folder) as index:
             if index is None or not len(asked):
                 return found
             known, rows = _some(index, asked) if len(asked) <= _FEW else _all(index)
@@ -123,12 +120,13 @@ class EmbeddingStore:
         """
         return self.rows(ids)[:]
 
-    def append(self, ids: Sequence[str], vectors: Vectors) -> None:
+    def append(self, ids: Sequence[str], vectors: Vectors, *, events: Listener = silent) -> None:
         """Add embeddings; those of images that are here already are left as they are.
 
         Args:
             ids: image ids.
             vectors: [len(ids), embedding_size].
+            events: are told when one has to wait for another process.
 
         Raises:
             InputError: a vector holds what fp16 cannot (more than 65,504, or no number at all), or the shape is wrong.
@@ -145,18 +143,22 @@ class EmbeddingStore:
                 f"the embedding of image {image_id} by {self.spec} holds values that are no numbers or beyond 65,504",
                 hint="Encode in fp32; if that does not help, the weights are damaged.",
             )
-        with hold(self.home, f"embeddings-{self.folder.name}", wait_s=_WAIT_S), store_errors(self.folder):
+        with hold(self.home, f"embeddings-{self.folder.name}", wait_s=_WAIT_S, events=events), store_errors(self.folder):
             self._prepare()
-            absent = set(self.missing(ids))
-            first_of: dict[str, int] = {}
-            for place, image_id in enumerate(ids):
-                if image_id in absent:
-                    first_of.setdefault(image_id, place)
-            with self._index("rwc") as index:
+            with writing(self.folder) as index:
+                known = set(_some(index, np.asarray(ids, _ID))[0].tolist())
+                first_of: dict[str, int] = {}
+                for place, image_id in enumerate(ids):
+                    if image_id.encode() not in known:
+                        first_of.setdefault(image_id, place)
+                if not first_of:
+                    return
                 start = int(index.execute("SELECT coalesce(max(row) + 1, 0) FROM vectors").fetchone()[0])
-                self._write(start, stored[list(first_of.values())])
+                added = stored[list(first_of.values())]
+                self._write(start, added)
                 with index:
                     index.executemany("INSERT INTO vectors VALUES (?, ?)", zip(first_of, range(start, start + len(first_of)), strict=True))
+                    index.execute("INSERT OR REPLACE INTO checksums VALUES (?, ?, ?)", (start, len(first_of), checksum(list(first_of), added.tobytes())))
 
     @property
     def _shard_rows(self) -> int:
@@ -166,10 +168,6 @@ class EmbeddingStore:
     def _row_bytes(self) -> int:
         return self.embedding_size * _DTYPE.itemsize
 
-    @property
-    def _index_file(self) -> Path:
-        return self.folder / "index.sqlite"
-
     def _shard_file(self, shard: int) -> Path:
         return self.folder / f"vectors-{shard:05d}.f16"
 
@@ -177,8 +175,6 @@ class EmbeddingStore:
         if not (self.folder / "encoder.json").exists():
             facts = {name: getattr(self, name) for name in ("spec", "fingerprint", "embedding_size", "precision", "shard_bytes")}
             write_json(self.folder / "encoder.json", {"format": _FORMAT, **facts})
-            with self._index("rwc") as index:
-                index.execute("PRAGMA journal_mode=WAL")
 
     def _write(self, row: int, vectors: NDArray[np.float16]) -> None:
         while len(vectors):
@@ -190,6 +186,8 @@ class EmbeddingStore:
                 stream.write(part.tobytes())
                 stream.flush()
                 os.fsync(stream.fileno())
+            if place == 0:  # the file may be new
+                sync_folder(self.folder)
             row, vectors = row + len(part), vectors[len(part) :]
 
     def _shard(self, number: int) -> Shard:
@@ -197,44 +195,12 @@ class EmbeddingStore:
         try:
             shard = Shard(path, self.embedding_size)
         except OSError as error:
-            raise self._damaged(path, error.strerror or str(error)) from error
-        with self._reading() as index:
+            raise damaged(self.folder, path, error.strerror or str(error)) from error
+        with reading(self.folder) as index:
             last = index.execute("SELECT max(row) FROM vectors WHERE row < ?", ((number + 1) * self._shard_rows,)).fetchone()[0] if index else -1
         if shard.rows <= last - number * self._shard_rows:
-            raise self._damaged(path, f"it holds {shard.rows:,} vectors, fewer than the index names")
+            raise damaged(self.folder, path, f"it holds {shard.rows:,} vectors, fewer than the index names")
         return shard
-
-    @contextmanager
-    def _reading(self) -> Iterator[Any]:
-        """The index, or None where there is none yet."""
-        if not self._index_file.exists():
-            yield None
-            return
-        with self._index("ro") as index:
-            yield index
-
-    @contextmanager
-    def _index(self, mode: str) -> Iterator[sqlite3.Connection]:
-        import sqlite3
-
-        # On a read-only disk SQLite cannot make the files it shares with writers; there are no writers then.
-        unwritable = mode == "ro" and not os.access(self.folder, os.W_OK)
-        address = f"{self._index_file.absolute().as_uri()}?mode={mode}{'&immutable=1' if unwritable else ''}"
-        try:
-            with closing(sqlite3.connect(address, uri=True, timeout=_WAIT_S)) as index:
-                if mode != "ro":
-                    index.execute(_SCHEMA)
-                yield index
-        except sqlite3.OperationalError as error:
-            raise StoreError(
-                f"the index of embeddings cannot be used: {error}", where=str(self._index_file), hint="Look at the disk and its free space."
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise self._damaged(self._index_file, str(error)) from error
-
-    def _damaged(self, path: Path, reason: str) -> StoreError:
-        hint = f"Remove the folder {self.folder} and type the same line again: its embeddings are made anew."
-        return StoreError(f"this store of embeddings is damaged: {reason}", where=str(path), hint=hint)
 
 
 def _some(index: Any, asked: NDArray[np.bytes_]) -> tuple[NDArray[np.bytes_], NDArray[np.int64]]:
@@ -282,11 +248,11 @@ def open_store(home: Home, encoder: ImageEncoder, *, of: Literal["pictures", "te
         facts = json.loads(path.read_text(encoding="utf-8"))
         file_format, embedding_size, shard_bytes = (int(facts[name]) for name in ("format", "embedding_size", "shard_bytes"))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise store._damaged(path, f"this file cannot be read ({error})") from error
+        raise damaged(store.folder, path, f"this file cannot be read ({error})") from error
     if file_format > _FORMAT:
         raise StoreError(
             f"these embeddings have format {file_format}, newer than the {_FORMAT} that this clipcap knows", where=str(path), hint="Update clipcap."
         )
     if embedding_size != store.embedding_size:
-        raise store._damaged(path, f"it says {embedding_size} numbers a vector, and {encoder.spec} makes {encoder.embedding_size}")
+        raise damaged(store.folder, path, f"it says {embedding_size} numbers a vector, and {encoder.spec} makes {encoder.embedding_size}")
     return replace(store, shard_bytes=shard_bytes)

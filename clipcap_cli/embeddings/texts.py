@@ -36,7 +36,7 @@ def embed_texts(texts: Sequence[str], encoder: ImageEncoder, home: Home, events:
         try:
             for start in range(0, len(missing), _AT_ONCE):
                 ids = missing[start : start + _AT_ONCE]
-                store.append(ids, encoder.encode_text([by_id[text_id] for text_id in ids]))
+                store.append(ids, encoder.encode_text([by_id[text_id] for text_id in ids]), events=events)
                 events(Advanced("embed", len(ids)))
         finally:
             events(Finished("embed"))

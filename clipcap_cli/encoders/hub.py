@@ -11,7 +11,8 @@ from clipcap_cli.events import Listener
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.hub import HUB_ID, cached_folder, download_folder
 
-_WANTED = ["*.json", "*.txt", "*.model", "model.safetensors", "model-*.safetensors"]
+SMALL_FILES = ["*.json", "*.txt", "*.model"]  # configuration, preprocessing, tokenizer
+_WANTED = [*SMALL_FILES, "model.safetensors", "model-*.safetensors"]
 _UNWANTED = ["*/*"]
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"

@@ -149,6 +149,17 @@ def read_state(path: Path) -> State:
     return {name: value for name, value in found.items() if isinstance(value, Tensor) and _is_clip(str(name))}
 
 
+def weights_of(name: str, *, home: Home, events: Listener = silent) -> State:
+    """The weights of `openai:NAME`, by name, in the precision of their file.
+
+    Raises:
+        InputError: there is no such model, or the file is not CLIP in OpenAI's format.
+        MissingError: they are not here and cannot be downloaded now.
+    """
+    source = _published(OPENAI_MODELS[name], home, events) if name in OPENAI_MODELS else _local(name, home)
+    return source.state()
+
+
 def _published(model: OpenAIModel, home: Home, events: Listener) -> _Source:
     return _Source(model.embedding_size, model.image_size, model.sha256, lambda: _read_archive(_verified(model, home, events)))
 

@@ -73,6 +73,9 @@ def check_spec(spec: str) -> None:
             raise unknown("encoder", spec, _specs(), listing=_LISTING)
     elif family == "hf" and name:
         hub.check_name(name)
+    elif family == "efficientnet-lite0" and name:
+        if not (name.endswith(".safetensors") and Path(name).expanduser().is_file()):
+            raise unknown("encoder", spec, _specs(), listing=_LISTING)
     elif family not in _families() or family in ("openai", "hf") or (family in _OWN and colon):
         raise unknown("encoder", spec, [*_specs(), "hf:ID_OR_FOLDER"], listing=_LISTING)
 

@@ -2,6 +2,7 @@
 
     evaluations/DATASET-SPLIT-HASH/predictions.json    COCO results, with each caption's score and whether the length limit ended it
                                   /captions.json       what they were written by; HASH is of this
+                                  /files.json          the SHA-256 of these two
 
 Everything that a caption depends on is in that hash: the captioner's files, how it decodes, the pictures, the precision of their embeddings.
 """
@@ -20,14 +21,15 @@ from clipcap_cli.captioner.manifest import Manifest, read_manifest
 from clipcap_cli.captioner.models import Found
 from clipcap_cli.datasets.dataset import Image
 from clipcap_cli.embeddings.store import EmbeddingStore
+from clipcap_cli.evaluation.kept import FACTS, FILES, PREDICTIONS
 from clipcap_cli.evaluation.predictions import write_predictions
 from clipcap_cli.events import Listener, silent
 from clipcap_cli.recipe.schema import Decode
 from clipcap_cli.storage.atomic import new_folder, write_json
+from clipcap_cli.storage.hashing import sha256_of_file
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.names import name_from
 
-_PREDICTIONS, _FACTS = "predictions.json", "captions.json"
 _HASH = 12  # digits in the folder's name
 
 
@@ -96,32 +98,37 @@ def write_captions(
     with new_folder(folder, replace=True) as part:
         entries = zip(images, captions, cut, strict=True)
         write_predictions(
-            part / _PREDICTIONS,
+            part / PREDICTIONS,
             ({"image_id": image.name, "caption": caption.text, "score": caption.score, "cut": was_cut} for image, caption, was_cut in entries),
         )
-        write_json(part / _FACTS, facts)
-    return Written(texts, cut, folder / _PREDICTIONS, False)
+        write_json(part / FACTS, facts)
+        write_json(part / FILES, {"files": {name: sha256_of_file(part / name) for name in (PREDICTIONS, FACTS)}})
+    return Written(texts, cut, folder / PREDICTIONS, False)
 
 
 def _facts(manifest: Manifest, images: Sequence[Image], store: EmbeddingStore, asking: Asking) -> dict[str, Any]:
-    pictures = hashlib.sha256("\n".join(f"{image.image_id} {image.name}" for image in images).encode()).hexdigest()
     return {
         "captioner": manifest.model_dump(mode="json", include={"encoder", "preparation", "mapper", "language_model", "files"}),
         "decode": asking.decode.model_dump(mode="json"),
         "seed": asking.seed if asking.decode.strategy == "sample" else None,
         "precision": asking.precision,
         "embeddings": store.folder.name,
-        "pictures": pictures,
+        "pictures": pictures_hash(images),
     }
+
+
+def pictures_hash(images: Sequence[Image]) -> str:
+    """64 hex digits of the pictures and their names, in their order."""
+    return hashlib.sha256("\n".join(f"{image.image_id} {image.name}" for image in images).encode()).hexdigest()
 
 
 def _kept(folder: Path, images: Sequence[Image]) -> Written | None:
     """What lies there, if it is whole; whatever else it is will be written anew."""
     try:
-        entries = json.loads((folder / _PREDICTIONS).read_text(encoding="utf-8"))
+        entries = json.loads((folder / PREDICTIONS).read_text(encoding="utf-8"))
         if [entry["image_id"] for entry in entries] != [image.name for image in images]:
             return None
         captions = tuple(str(entry["caption"]) for entry in entries)
-        return Written(captions, tuple(bool(entry["cut"]) for entry in entries), folder / _PREDICTIONS, True)
+        return Written(captions, tuple(bool(entry["cut"]) for entry in entries), folder / PREDICTIONS, True)
     except (OSError, ValueError, KeyError, TypeError):
         return None

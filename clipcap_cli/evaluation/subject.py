@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clipcap_cli.captioner.bundle import encoder_inside
 from clipcap_cli.captioner.captioner import check_encoder
 from clipcap_cli.captioner.manifest import read_manifest
 from clipcap_cli.captioner.models import Found, find_captioner
@@ -71,9 +72,10 @@ def encoder_of(found: Found | None, spec: str | None, home: Home, device: str, e
     """
     if found is None:
         return load_encoder(spec, home=home, device=device, events=events) if spec else None
-    entry = read_manifest(found.path).encoder
-    loaded = load_encoder(entry.spec, home=home, device=device, events=events)
-    check_encoder(loaded, entry.fingerprint)
+    manifest = read_manifest(found.path)
+    source = encoder_inside(found.path, manifest) or manifest.encoder
+    loaded = load_encoder(source.spec, home=home, device=device, events=events)
+    check_encoder(loaded, source.fingerprint)
     return loaded
 
 

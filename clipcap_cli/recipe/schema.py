@@ -21,6 +21,7 @@ class DatasetPart(Part):
     """Which pictures and captions are learned from."""
 
     name: str | None = Field(None, description="Name of a dataset (`clipcap dataset list`).")
+    version: int | None = Field(None, ge=1, description="Version of the dataset; null for the current one. A run's own recipe names the one it was made with.")
     train: str = Field("train", min_length=1, description="Split to learn from.")
     val: str | None = Field("val", description="Split to validate on; null to train without validation.")
     texts: str | None = Field(
@@ -124,6 +125,17 @@ class TrainPart(Part):
         return {**_ORIGINAL, **warmup, **values}
 
 
+class CheckpointPart(Part):
+    """When a training is written down so that it can be gone on with, and what of that is kept. Bits do not depend on it."""
+
+    every_steps: int | None = Field(None, ge=1, description="Steps between checkpoints; null to go by time alone. One is always made when a run is stopped.")
+    every_minutes: float | None = Field(10.0, gt=0.0, description="Minutes between checkpoints; null to go by steps alone.")
+    keep_last: int = Field(1, ge=1, le=1000, description="Newest checkpoints that are kept while a run is not finished.")
+    keep_best: int = Field(0, ge=0, le=1000, description="Checkpoints of the best validations that are kept for good, beside the bundle `best`.")
+    keep_every: int | None = Field(None, ge=1, description="The checkpoint of each multiple of this many steps is made and kept for good.")
+    keep_optimizer: bool = Field(False, description="Keep the optimiser's state (twice the size of what is trained) when a run has finished.")
+
+
 class Decode(Part):
     """How captions are written, by default; `clipcap caption` has an option for each."""
 
@@ -175,4 +187,7 @@ class Recipe(Part):
     )
     init: str | None = Field(None, description="A model, run or bundle to start from: its mapper and language model, of the same shapes.")
     train: TrainPart = Field(default_factory=lambda: TrainPart.model_validate({}), description="How it is learned.")
+    checkpoints: CheckpointPart = Field(
+        default_factory=lambda: CheckpointPart.model_validate({}), description="When a training is written down, to be gone on with."
+    )
     decode: Decode = Field(default_factory=lambda: Decode.model_validate({}), description="How captions are written, by default.")

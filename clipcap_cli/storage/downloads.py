@@ -11,9 +11,12 @@ from clipcap_cli.errors import MissingError
 from clipcap_cli.events import Advanced, Finished, Listener, Note, Started, silent
 from clipcap_cli.storage.atomic import store_errors, sync_folder
 from clipcap_cli.storage.hashing import sha256_of_file
+from clipcap_cli.storage.locks import hold_file
 
 _PIECE = 1 << 20
 _TIMEOUT_S = 30.0
+_WAIT_S = 3600.0  # for another process that is downloading the same file
+DOWNLOAD = ".download"  # how the name of a file ends that is not here as a whole yet
 
 
 def is_offline() -> bool:
@@ -31,17 +34,19 @@ def fetch(url: str, path: Path, *, sha256: str | None, what: str, size: str, eve
 
     Raises:
         MissingError: offline, not reachable, or the bytes are not the right ones (those are removed).
-        StoreError: it cannot be written.
+        StoreError: it cannot be written, or another process has been downloading it for an hour.
     """
     if path.exists():
         return path
     by_hand = f"Or bring it by hand: download {url} and put it at {path}."
     if is_offline():
         raise MissingError(f"{what} ({size}) is not here, and clipcap is offline", hint=f"Type this again without --offline and CLIPCAP_OFFLINE. {by_hand}")
-    events(Note(f"{what} ({size}) is downloaded once, from {url} to {path}"))
-    part = path.with_name(f".{path.name}.download")
-    with store_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_name(f".{path.name}.lock")
+    with hold_file(lock, f"the download of {what}", wait_s=_WAIT_S, events=events), store_errors(path):
+        if path.exists():  # it was downloaded while this one waited
+            return path
+        events(Note(f"{what} ({size}) is downloaded once, from {url} to {path}"))
+        part = path.with_name(f".{path.name}{DOWNLOAD}")
         try:
             _download(url, part, events)
         except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
@@ -57,6 +62,7 @@ def fetch(url: str, path: Path, *, sha256: str | None, what: str, size: str, eve
             )
         os.replace(part, path)
         sync_folder(path.parent)
+        lock.unlink(missing_ok=True)  # whoever waits for it sees that the file is there
     return path
 
 

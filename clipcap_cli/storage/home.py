@@ -13,9 +13,12 @@ from pathlib import Path
 import platformdirs
 
 from clipcap_cli.errors import StoreError
-from clipcap_cli.storage.atomic import store_errors, write_json
+from clipcap_cli.storage import exchange
+from clipcap_cli.storage.atomic import make_folder, store_errors, write_json
+from clipcap_cli.storage.leftovers import heal
 
 LAYOUT = 1
+_REPLACED = 2  # folders down from the root are those that are replaced while they are there: runs/NAME/best
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Home:
             StoreError: the place is read-only, full, or a file.
         """
         with store_errors(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
+            make_folder(self.root)
             if not (self.root / "home.json").exists():
                 write_json(self.root / "home.json", {"layout": LAYOUT})
         return self
@@ -90,4 +93,6 @@ def open_home(root: str | os.PathLike[str] | None = None) -> Home:
                 where=str(chosen),
                 hint="Update clipcap, or choose another store with --home.",
             )
+    if not exchange.ON_THIS_SYSTEM and stamp.exists():
+        heal(chosen, depth=_REPLACED)
     return Home(chosen)

@@ -10,7 +10,8 @@ from rapidfuzz import process
 
 from clipcap_cli.errors import InputError
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices of Windows, with any ending
 _MAKING = {"dataset": "clipcap dataset add FOLDER", "run": "clipcap train RECIPE", "model": "clipcap train RECIPE", "model or run": "clipcap train RECIPE"}
 _MEANT = 60  # of 100: how alike two words must be for one to be offered instead of the other
 
@@ -19,16 +20,22 @@ def check_name(name: str, kind: str) -> str:
     """`name`, if it can name a `kind` ("dataset").
 
     Raises:
-        InputError: it is empty, too long, or holds what a folder's name should not.
+        InputError: it is empty, too long, holds what a folder's name should not, or could not be moved to another system.
     """
+    if _RESERVED.fullmatch(name):
+        raise InputError(f"{name!r} cannot name a {kind}: it is a device on Windows", hint=f"Choose another name, such as {name.partition('.')[0]}-1.")
     if not _NAME.fullmatch(name):
-        raise InputError(f"{name!r} cannot name a {kind}", hint="Use letters, digits, '.', '-' and '_', up to 100 of them, beginning with a letter or digit.")
+        raise InputError(
+            f"{name!r} cannot name a {kind}",
+            hint="Use letters, digits, '.', '-' and '_', up to 100 of them; begin with a letter or digit, and do not end with '.'.",
+        )
     return name
 
 
 def name_from(text: str) -> str:
     """A name as near to `text` as the rules allow: "My Food!" becomes "My-Food"."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:100] or "data"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:100].rstrip(".") or "data"
+    return f"data-{name}" if _RESERVED.fullmatch(name) else name
 
 
 def free_name(folder: Path, name: str) -> str:

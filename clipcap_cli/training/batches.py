@@ -78,14 +78,21 @@ def order_of(lengths: np.ndarray, batch_size: int, generator: np.random.Generato
     return [batches[number] for number in generator.permutation(len(batches))]
 
 
-def pooled_order(samples: Samples, batch_size: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
-    """As `order_of`, for captions whose lengths are not known: those of a pool are measured when its turn comes, and its batches shuffled among themselves."""
+def pooled_order(samples: Samples, batch_size: int, generator: np.random.Generator, skip: int = 0) -> Iterator[np.ndarray]:
+    """As `order_of`, for captions whose lengths are not known: those of a pool are measured when its turn comes, and its batches shuffled among themselves.
+
+    Args:
+        skip: batches that are left out at the beginning; pools that are left out as a whole are not measured.
+    """
     shuffled = generator.permutation(len(samples))
     for first in range(0, len(shuffled), batch_size * _POOL_BATCHES):
         members = shuffled[first : first + batch_size * _POOL_BATCHES]
-        lengths = np.array([len(ids) for ids in samples.tokens(members)])
-        for batch in order_of(lengths, batch_size, generator):
+        wanted = skip < batches_per_epoch(len(members), batch_size)
+        lengths = np.array([len(ids) for ids in samples.tokens(members)]) if wanted else np.zeros(len(members), np.int64)
+        batches = order_of(lengths, batch_size, generator)  # of a pool that is left out too: the generator moves on by it
+        for batch in batches[skip:]:
             yield members[batch]
+        skip = max(0, skip - len(batches))
 
 
 def make_batch(samples: Samples, members: np.ndarray, prefix_length: int) -> Batch:

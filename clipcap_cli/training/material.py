@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from clipcap_cli.captioner.language_models import LanguageModel
+from clipcap_cli.captioner.manifest import NAME as MANIFEST
 from clipcap_cli.datasets.dataset import Dataset, Image, Pairs, open_dataset
 from clipcap_cli.embeddings.pipeline import embed_dataset
 from clipcap_cli.embeddings.rows import StoredRows
@@ -62,7 +64,7 @@ def open_material(recipe: Recipe, home: Home) -> Dataset | None:
                 hint = "Name one to validate on (dataset.name=NAME), or set dataset.val=null."
             raise InputError("the recipe names no dataset", where="dataset.name", hint=hint)
         return None
-    dataset = open_dataset(part.name, home=home)
+    dataset = open_dataset(part.name, home=home, version=part.version)
     if part.train not in dataset.splits() and part.texts in (None, _OWN_CAPTIONS):
         raise InputError(f"dataset {dataset.name!r} has no split {part.train!r}", where="dataset.train", hint=_splits_hint(dataset))
     if part.val is not None and part.val not in dataset.splits():
@@ -88,7 +90,7 @@ def gather(recipe: Recipe, dataset: Dataset | None, encoder: ImageEncoder, langu
         assert dataset is not None
         assert store is not None
         pairs, rows = _with_rows(dataset.pairs(recipe.dataset.train), store)
-    recipe = _settled(recipe, len(pairs.captions))
+    recipe = _with_preset(recipe, len(pairs.captions))
     samples = collect_samples(pairs, rows, language_model, recipe.mapper.prefix_length, recipe.train.objective)
     _check(samples, recipe, dataset)
     val, shown = None, []
@@ -116,7 +118,22 @@ def _with_rows(pairs: Pairs, store: EmbeddingStore) -> tuple[Pairs, StoredRows]:
     return (pairs, store.at(places)) if there.all() else (pairs.of(there), store.at(places[there]))
 
 
-def _settled(recipe: Recipe, captions: int) -> Recipe:
+def settled(recipe: Recipe, dataset: Dataset | None, encoder: ImageEncoder, language_model: LanguageModel) -> Recipe:
+    """The recipe by which the same comes out later and from anywhere: the version of the dataset is named, and paths begin at the root."""
+    texts = recipe.dataset.texts
+    part = {"version": dataset.version if dataset else None, "texts": texts if texts in (None, _OWN_CAPTIONS) else str(Path(texts).expanduser().absolute())}
+    start = Path(recipe.init).expanduser() if recipe.init else None
+    return recipe.model_copy(
+        update={
+            "dataset": recipe.dataset.model_copy(update=part),
+            "encoder": recipe.encoder.model_copy(update={"name": encoder.spec}),
+            "language_model": recipe.language_model.model_copy(update={"name": language_model.name}),
+            "init": str(start.absolute()) if start and (start / MANIFEST).is_file() else recipe.init,
+        }
+    )
+
+
+def _with_preset(recipe: Recipe, captions: int) -> Recipe:
     """With `mapper.preset: auto` replaced by the preset it means; keys that were written out stay."""
     if recipe.mapper.preset != "auto":
         return recipe

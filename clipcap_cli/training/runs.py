@@ -2,25 +2,35 @@
 
 run.json       how it stands: status, steps, the best validation, what it was trained with
 recipe.yaml    the whole recipe, defaults written out
+lock.json      what it was made of and on: data, weights, packages, machine (see `lock`)
 metrics.jsonl  one line every few steps, one for each validation
-best/ last/    bundles
+checkpoints/   what it can be gone on with (see `checkpoints`)
+best/ last/    bundles: of the best validation, of the last step
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from clipcap_cli.errors import StoreError
-from clipcap_cli.recipe import Recipe, load_recipe
+from clipcap_cli.captioner.manifest import is_bundle
+from clipcap_cli.errors import InputError, StoreError
+from clipcap_cli.recipe import Recipe, find_recipe, load_recipe
 from clipcap_cli.storage.atomic import remove_folder, store_errors, write_json
 from clipcap_cli.storage.home import Home, open_home
 from clipcap_cli.storage.locks import hold, is_held
 from clipcap_cli.storage.names import unknown
 
+RUN_FILE = "run.json"
+CHECKPOINTS, RESUME, STATE = "checkpoints", "resume", "state.json"
+_STEP = re.compile(r"step-(\d{8,})")
 Status = Literal["running", "finished", "stopped", "failed", "broken off"]
 
 
@@ -74,16 +84,25 @@ class Run:
         Raises:
             StoreError: run.json is damaged.
         """
-        path = self.path / "run.json"
+        info = self.info_of_holder
+        if info.status == "running" and not is_held(self.home, _lock_of(self.name)):
+            return replace(info, status="broken off")
+        return info
+
+    @property
+    def info_of_holder(self) -> RunInfo:
+        """How it stands for whoever holds its lock: what is written is all there is to know.
+
+        Raises:
+            StoreError: run.json is damaged.
+        """
+        path = self.path / RUN_FILE
         try:
-            info = RunInfo(**json.loads(path.read_text(encoding="utf-8")))
+            return RunInfo(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise StoreError(
                 f"the run's record cannot be read ({error})", where=str(path), hint=f"Remove it with `clipcap runs remove {self.name}`."
             ) from error
-        if info.status == "running" and not is_held(self.home, _lock_of(self.name)):
-            return replace(info, status="broken off")
-        return info
 
     @property
     def recipe(self) -> Recipe:
@@ -102,15 +121,53 @@ class Run:
                 except ValueError:
                     return
 
+    def metrics_bytes(self) -> int:
+        """How long metrics.jsonl is, when all of it has reached the disk."""
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return 0
+        with store_errors(path), path.open("rb") as stream:
+            os.fsync(stream.fileno())
+            return stream.seek(0, os.SEEK_END)
+
+    def cut_metrics(self, size: int) -> None:
+        """Take off what was written behind the first `size` bytes of metrics.jsonl: it will be written again."""
+        path = self.path / "metrics.jsonl"
+        if size or path.exists():
+            with store_errors(path):
+                os.truncate(path, size)
+
     def write_info(self, info: RunInfo) -> None:
         """Replace run.json."""
-        write_json(self.path / "run.json", asdict(info))
+        write_json(self.path / RUN_FILE, asdict(info))
 
     def log(self, values: Mapping[str, Any]) -> None:
         """Add a line to metrics.jsonl."""
         path = self.path / "metrics.jsonl"
         with store_errors(path), path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(values, ensure_ascii=False) + "\n")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One on disk: a bundle, and beside it what a training needs to go on, unless the run has finished."""
+
+    step: int
+    path: Path
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether a training can go on from it."""
+        return (self.path / RESUME / STATE).is_file()
+
+
+def list_checkpoints(run: Run) -> list[Checkpoint]:
+    """The checkpoints of a run, the oldest first."""
+    folder = run.path / CHECKPOINTS
+    if not folder.is_dir():
+        return []
+    named = ((path, _STEP.fullmatch(path.name)) for path in folder.iterdir() if is_bundle(path))
+    return sorted((Checkpoint(int(match[1]), path) for path, match in named if match), key=lambda checkpoint: checkpoint.step)
 
 
 def _lock_of(name: str) -> str:
@@ -126,7 +183,7 @@ def list_runs(home: Home) -> list[Run]:
     """All runs, the newest first."""
     if not home.runs.is_dir():
         return []
-    found = [Run(home, path.parent.name) for path in home.runs.glob("*/run.json")]
+    found = [Run(home, path.parent.name) for path in home.runs.glob(f"*/{RUN_FILE}")]
     return sorted(found, key=lambda run: (run.path / "recipe.yaml").stat().st_mtime, reverse=True)
 
 
@@ -138,9 +195,55 @@ def open_run(name: str, *, home: Home | None = None) -> Run:
     """
     home = home or open_home()
     run = Run(home, name)
-    if not (run.path / "run.json").is_file():
+    if not (run.path / RUN_FILE).is_file():
         raise unknown("run", name, [other.name for other in list_runs(home)], listing="clipcap runs list")
     return run
+
+
+@contextmanager
+def new_run(home: Home, name: str) -> Iterator[Run]:
+    """Yield a run of a name that nobody has, `name` or `name-2`, `name-3`, …; it is locked while the block runs, and its folder is not there yet.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    for number in itertools.count(1):
+        run = Run(home, name if number == 1 else f"{name}-{number}")
+        if run.path.exists() or is_held(home, _lock_of(run.name)):
+            continue
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(run_lock(run))
+            except StoreError:
+                if is_held(home, _lock_of(run.name)):
+                    continue  # another process was quicker
+                raise
+            if not run.path.exists():
+                yield run
+                return
+
+
+def find_run(name: str, home: Home, *, first: bool = False) -> Run | None:
+    """The run that is meant by `runs/NAME`, by its folder, or by its bare name; None where that is none.
+
+    Args:
+        first: a bare name means a run before it means a recipe; otherwise a recipe of that name is meant.
+    """
+    path = Path(name).expanduser()
+    if path.parent.as_posix() == "runs" or path.absolute().parent == home.runs:
+        run = Run(home, path.name)
+    elif path.parent.as_posix() == "." and (first or not _is_recipe(name)):
+        run = Run(home, name)
+    else:
+        return None
+    return run if (run.path / RUN_FILE).is_file() else None
+
+
+def _is_recipe(name: str) -> bool:
+    try:
+        return bool(find_recipe(name))
+    except InputError:
+        return False
 
 
 def remove_run(home: Home, name: str) -> None:

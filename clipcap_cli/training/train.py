@@ -1,48 +1,79 @@
-"""One training from recipe to bundle: gather what the recipe names, say what is planned, run the loop, keep the best."""
+"""One training from recipe to bundle: gather what the recipe names, say what is planned, run the loop, keep the best; or go on with one that was stopped."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import torch
 
-from clipcap_cli.captioner.adapters import add_adapters
-from clipcap_cli.captioner.bundle import load_bundle, save_bundle
+from clipcap_cli.captioner.bundle import save_bundle
 from clipcap_cli.captioner.captioner import Captioner
-from clipcap_cli.captioner.language_models import LanguageModel
 from clipcap_cli.captioner.lm_loading import load_language_model
-from clipcap_cli.captioner.mappers import Preparation, build_mapper
-from clipcap_cli.captioner.models import find_captioner
-from clipcap_cli.encoders.base import ImageEncoder
 from clipcap_cli.encoders.memory import keeping_freed_memory
 from clipcap_cli.encoders.precision import choose_device, choose_precision
 from clipcap_cli.encoders.registry import load_encoder
 from clipcap_cli.errors import InputError
 from clipcap_cli.events import Listener, Note, Validated, silent
 from clipcap_cli.recipe import Recipe, dump_recipe, load_recipe
-from clipcap_cli.storage.atomic import store_errors, write_text
+from clipcap_cli.storage.atomic import new_folder, store_errors, write_json, write_text
 from clipcap_cli.storage.home import Home, open_home
-from clipcap_cli.storage.names import free_name
+from clipcap_cli.training import lock as locks
+from clipcap_cli.training.checkpoints import Keeper, choose_checkpoint, restore, stamp, tidy
+from clipcap_cli.training.determinism import deterministic, prepare_determinism
+from clipcap_cli.training.differences import decisive, differences, told
 from clipcap_cli.training.interrupts import stop_requests
-from clipcap_cli.training.loop import Found, Hooks, Outcome, planned_steps, run_loop
-from clipcap_cli.training.material import Material, gather, open_material
+from clipcap_cli.training.learner import Learner
+from clipcap_cli.training.loop import Found, Hooks, Position, planned_steps, run_loop
+from clipcap_cli.training.material import Material, gather, open_material, settled
 from clipcap_cli.training.plan import plan
-from clipcap_cli.training.runs import Run, RunInfo, run_lock
+from clipcap_cli.training.runs import RUN_FILE, Run, RunInfo, Status, new_run, run_lock
+from clipcap_cli.training.starting import new_captioner
 from clipcap_cli.training.trackers.registry import Trackers, load_trackers
 from clipcap_cli.training.validation import BY_LOSS, ScorerFactory, Validation
+from clipcap_cli.words import count
 
-_FITTED_ON = 20_000  # pictures at most, evenly taken: mean and deviation are known well enough by then
+
+@dataclass(frozen=True)
+class _Bench:
+    """All that stands ready for a training.
+
+    Attributes:
+        lock: what it is made of and on.
+        computing: for people, the precision and why.
+    """
+
+    material: Material
+    captioner: Captioner
+    validation: Validation | None
+    trackers: Trackers
+    lock: locks.Lock
+    precision: str
+    computing: str
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.material.recipe
+
+    @property
+    def steps(self) -> int:
+        return planned_steps(self.recipe, len(self.material.samples))
+
+    @property
+    def select_by(self) -> str:
+        return self.validation.select_by if self.validation else BY_LOSS
 
 
 def train(
     recipe: Recipe | str | os.PathLike[str],
     overrides: Mapping[str, Any] | Iterable[str] = (),
     *,
+    stop_after: int | None = None,
+    made_again: str | None = None,
     home: Home | None = None,
     device: str = "auto",
     events: Listener = silent,
@@ -53,6 +84,8 @@ def train(
     Args:
         recipe: a Recipe, a path, or the name of a shipped recipe.
         overrides: `{"train.epochs": 3}` or `["train.epochs=3"]`; only with a path or name.
+        stop_after: steps after which it stops, to be gone on with.
+        made_again: the run that it repeats; it is written down.
         device: "auto", "cpu", "cuda", ….
         scorer: makes what scores captions for `train.select_by`; None to choose the best by the validation loss.
 
@@ -67,71 +100,156 @@ def train(
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, overrides)
     home = (home or open_home()).prepare()
-    dataset = open_material(recipe, home)
-    where = choose_device(device)
-    precision, reason = choose_precision(recipe.train.precision, where)
-    trackers = Trackers(load_trackers(recipe.train.trackers), events)
-
-    encoder = load_encoder(recipe.encoder.name, home=home, device=device, events=events)
-    language_model = load_language_model(recipe.language_model.name, home=home, dropout=recipe.train.dropout)
-    material = gather(recipe, dataset, encoder, language_model, home, events)
-    recipe, samples = material.recipe, material.samples
-    validation = Validation(material.val, material.shown, material.store, recipe.train, scorer) if material.val and material.store else None
-    torch.manual_seed(recipe.seed)  # not before: what is embedded or loaded on the way may draw numbers, and may be there already next time
-    captioner = _new_captioner(material, encoder, language_model, home, where)
-
-    run = Run(home, free_name(home.runs, recipe.name))
-    with store_errors(run.path), run_lock(run):
-        run.path.mkdir(parents=True)
-        write_text(run.path / "recipe.yaml", dump_recipe(recipe))
+    bench = _set_up(recipe, home, device, events, scorer, made_again)
+    with new_run(home, recipe.name) as run, store_errors(run.path):
         info = RunInfo(
             name=run.name,
             status="running",
             started=datetime.now(UTC).isoformat(timespec="seconds"),
-            dataset=dataset.name if dataset else str(recipe.dataset.texts),
-            dataset_version=dataset.version if dataset else 0,
-            encoder=recipe.encoder.name,
-            language_model=recipe.language_model.name,
-            planned_steps=planned_steps(recipe, len(samples)),
-            select_by=validation.select_by if validation else BY_LOSS,
+            dataset=bench.material.dataset.name if bench.material.dataset else str(recipe.dataset.texts),
+            dataset_version=bench.material.dataset.version if bench.material.dataset else 0,
+            encoder=bench.recipe.encoder.name,
+            language_model=bench.recipe.language_model.name,
+            planned_steps=bench.steps,
+            select_by=bench.select_by,
         )
-        run.write_info(info)
-        for line in plan(material, captioner, info.planned_steps, validation):
+        with new_folder(run.path) as part:
+            write_text(part / "recipe.yaml", dump_recipe(bench.recipe))
+            write_text(part / locks.FILE, locks.lock_json(bench.lock))
+            write_json(part / RUN_FILE, vars(info))
+        for line in plan(bench.material, bench.captioner, bench.steps, bench.validation):
             events(Note(line))
-        threads = torch.get_num_threads()
-        events(Note(f"{precision}: {reason}; {threads} thread{'s' * (threads != 1)}" if where.type == "cpu" else f"{precision}: {reason}"))
-        try:
-            with trackers.following(run.name, run.path, recipe.model_dump(mode="json")), stop_requests() as should_stop, keeping_freed_memory():
-                hooks = Hooks(
-                    log=_logger(run, trackers),
-                    validate=partial(validation, captioner, precision, events) if validation else None,
-                    validated=_keeper(run, captioner, validation, trackers, events),
-                    should_stop=should_stop,
-                )
-                outcome = run_loop(captioner, samples, recipe, precision=precision, hooks=hooks, events=events)
-            save_bundle(captioner, run.path / "last")
-            if not run.best.exists():  # interrupted before the first validation
-                save_bundle(captioner, run.best)
-        except BaseException as error:
-            run.write_info(
-                replace(info, status="stopped" if isinstance(error, KeyboardInterrupt) else "failed", ended_because=str(error) or type(error).__name__)
-            )
-            raise
-        run.write_info(_ended(info, outcome))
+        learner = Learner(bench.captioner, bench.recipe, bench.steps, bench.precision)
+        _carry_out(run, info, bench, learner, Position(), stop_after, events)
     return run
 
 
-def _ended(info: RunInfo, outcome: Outcome) -> RunInfo:
-    best = outcome.best
+def resume(
+    run: Run,
+    *,
+    from_step: int | None = None,
+    stop_after: int | None = None,
+    device: str = "auto",
+    events: Listener = silent,
+    scorer: ScorerFactory | None = None,
+) -> Run:
+    """Go on with a run that was stopped, failed, or was killed, from its newest checkpoint: to the bit as if it had never stopped.
+
+    A run without a checkpoint is begun again from its first step; one that has finished stays as it is.
+
+    Args:
+        from_step: the checkpoint to go on from; later ones are made again.
+        stop_after, device, events, scorer: as for `train`.
+
+    Raises:
+        InputError: what it learns from is not what it was, or there is no such checkpoint.
+        MissingError: weights or a package are missing.
+        StoreError: it is training now, or its files are damaged.
+    """
+    with store_errors(run.path), run_lock(run):
+        info = run.info_of_holder
+        if info.status == "finished" and from_step is None:
+            events(Note(f"{run.name} has finished already ({info.ended_because})"))
+            tidy(run, run.recipe.checkpoints)
+            return run
+        recipe, then = run.recipe, locks.read_lock(run.path)
+        bench = _set_up(recipe, run.home, device, events, scorer, then.made_again if then else None)
+        if then is not None:
+            _check_unchanged(run, then, bench.lock, events)
+        learner = Learner(bench.captioner, bench.recipe, bench.steps, bench.precision)
+        checkpoint = choose_checkpoint(run, from_step, events)
+        if checkpoint is None:
+            run.cut_metrics(0)
+            position = Position()
+        else:
+            position = restore(checkpoint, run, learner)
+        events(Note(f"{run.name} goes on from step {position.step:,} of {bench.steps:,}"))
+        info = replace(info, status="running", ended_because="")
+        run.write_info(info)
+        _carry_out(run, info, bench, learner, position, stop_after, events)
+    return run
+
+
+def _set_up(recipe: Recipe, home: Home, device: str, events: Listener, scorer: ScorerFactory | None, made_again: str | None) -> _Bench:
+    dataset = open_material(recipe, home)
+    where = choose_device(device)
+    prepare_determinism(where)
+    precision, reason = choose_precision(recipe.train.precision, where)
+    trackers = Trackers(load_trackers(recipe.train.trackers), events)
+    encoder = load_encoder(recipe.encoder.name, home=home, device=device, events=events)
+    language_model = load_language_model(recipe.language_model.name, home=home, dropout=recipe.train.dropout)
+    folder = language_model.folder
+    material = gather(settled(recipe, dataset, encoder, language_model), dataset, encoder, language_model, home, events)
+    validation = Validation(material.val, material.shown, material.store, recipe.train, scorer) if material.val and material.store else None
+    lock = locks.take_lock(material.recipe, recipe, dataset, encoder, folder, home, where, precision, made_again)
+    torch.manual_seed(recipe.seed)  # not before: what is embedded or loaded on the way may draw numbers, and may be there already next time
+    captioner = new_captioner(material, encoder, language_model, home, where)
+    threads = torch.get_num_threads()
+    computing = f"{precision}: {reason}" + (f"; {threads} thread{'s' * (threads != 1)}" if where.type == "cpu" else "")
+    return _Bench(material, captioner, validation, trackers, lock, precision, computing)
+
+
+def _check_unchanged(run: Run, then: locks.Lock, now: locks.Lock, events: Listener) -> None:
+    """Refuse to go on with other data or weights; with another machine or package it only does not come out to the bit."""
+    found = differences(then, now)
+    if decisive(found):
+        raise InputError(
+            f"run {run.name!r} cannot be gone on with, something else would come out: {told(decisive(found))}",
+            where=str(run.path),
+            hint="Bring back what it was made of, or train anew.",
+        )
+    if found:
+        events(Note(f"since this run was begun, something has changed that can change its last digits: {told(found)}", "warning"))
+
+
+def _carry_out(run: Run, info: RunInfo, bench: _Bench, learner: Learner, position: Position, stop_after: int | None, events: Listener) -> None:
+    """The loop, from `position` to its end or to where it is stopped."""
+    captioner, keeper = bench.captioner, Keeper(run, learner, bench.recipe.checkpoints, bench.select_by)
+    events(Note(bench.computing))
+    begun_at = position.step
+    try:
+        with (
+            bench.trackers.following(run.name, run.path, bench.recipe.model_dump(mode="json"), begun_at),
+            stop_requests() as was_asked,
+            keeping_freed_memory(),
+            deterministic(captioner.device, events),
+        ):
+            hooks = Hooks(
+                log=_logger(run, bench.trackers),
+                validate=partial(bench.validation, captioner, bench.precision, events) if bench.validation else None,
+                validated=_best_keeper(run, bench, events),
+                stepped=keeper.stepped,
+                should_stop=lambda: was_asked() or (stop_after is not None and position.step - begun_at >= stop_after),
+            )
+            outcome = run_loop(learner, bench.material.samples, bench.recipe, position, hooks=hooks, events=events)
+        stamp(captioner, run, position.step, position.found.get(position.step), bench.select_by)
+        if not run.best.exists():  # interrupted before the first validation
+            save_bundle(captioner, run.best)
+        if not outcome.interrupted:
+            save_bundle(captioner, run.path / "last")
+            if bench.recipe.checkpoints.keep_optimizer:
+                keeper.save(position)
+    except BaseException as error:
+        because = "interrupted at once" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+        run.write_info(_standing(info, position, "stopped" if isinstance(error, KeyboardInterrupt) else "failed", because))
+        raise
+    because = outcome.ended_because if was_asked() or not outcome.interrupted else f"as asked, after {count(position.step - begun_at, 'step')}"
+    run.write_info(_standing(info, position, "stopped" if outcome.interrupted else "finished", because))
+    if not outcome.interrupted:  # and not before that is written: until then they are what the run goes on from
+        tidy(run, bench.recipe.checkpoints)
+
+
+def _standing(info: RunInfo, position: Position, status: Status, because: str) -> RunInfo:
+    best = position.best
     return replace(
         info,
-        status="stopped" if outcome.interrupted else "finished",
-        steps=outcome.steps,
-        minutes=round(outcome.minutes, 2),
-        best_step=outcome.best_step if best else None,
+        status=status,
+        steps=position.step,
+        minutes=round(position.seconds / 60, 2),
+        best_step=position.best_step if best else None,
         best_loss=_rounded(best.loss) if best else None,
         best_score=_rounded(best.score) if best else None,
-        ended_because=outcome.ended_because,
+        ended_because=because,
     )
 
 
@@ -149,10 +267,10 @@ def _logger(run: Run, trackers: Trackers) -> Callable[[dict[str, Any]], None]:
     return log
 
 
-def _keeper(run: Run, captioner: Captioner, validation: Validation | None, trackers: Trackers, events: Listener) -> Callable[[int, Found, bool], None]:
+def _best_keeper(run: Run, bench: _Bench, events: Listener) -> Callable[[int, Found, bool], None]:
     """What happens after a validation: it is written down and told to whoever listens, and the bundle is kept if it is the best yet."""
-    select_by, shown = (validation.select_by, validation.shown) if validation else (BY_LOSS, [])
-    label = "validation loss" if validation else "training loss"
+    select_by, shown = bench.select_by, bench.validation.shown if bench.validation else []
+    label = "validation loss" if bench.validation else "training loss"
 
     def keep(step: int, found: Found, is_best: bool) -> None:
         samples = {name: found.captions[name] for name in shown}
@@ -168,86 +286,10 @@ def _keeper(run: Run, captioner: Captioner, validation: Validation | None, track
             }
         )
         score = {} if found.score is None else {select_by: found.score}
-        trackers.log(step, {**score, "val_loss": found.loss})
+        bench.trackers.log(step, {**score, "val_loss": found.loss})
         events(Validated(step, {**score, label: found.loss}, is_best, samples))
         if is_best:
-            captioner.info["training"] = {
-                "run": run.name,
-                "step": step,
-                "loss": _rounded(found.loss),
-                "select_by": select_by,
-                "score": _rounded(found.score),
-            }
-            save_bundle(captioner, run.best)
+            stamp(bench.captioner, run, step, found, select_by)
+            save_bundle(bench.captioner, run.best)
 
     return keep
-
-
-def _new_captioner(material: Material, encoder: ImageEncoder, language_model: LanguageModel, home: Home, device: torch.device) -> Captioner:
-    """The captioner before its first step: fresh, or with the weights of `init`."""
-    recipe, samples, dataset = material.recipe, material.samples, material.dataset
-    settings = recipe.mapper
-    mapper = build_mapper(
-        settings.kind,
-        embedding_size=encoder.embedding_size,
-        lm_width=language_model.width,
-        prefix_length=settings.prefix_length,
-        clip_length=settings.clip_length,
-        layers=settings.layers,
-        heads=settings.heads,
-    )
-    if recipe.encoder.standardize:
-        some = samples.embeddings[:: -(-len(samples.embeddings) // _FITTED_ON)]
-        preparation = Preparation.fitted(torch.from_numpy(some), normalize=recipe.encoder.normalize)
-    else:
-        preparation = Preparation(recipe.encoder.normalize)
-    if recipe.init is not None:
-        start = load_bundle(find_captioner(recipe.init, home).path, home=home, device="cpu")
-        _check_start(start, recipe.init, encoder, mapper.settings)
-        _copy_weights(start.mapper, mapper, recipe.init, "mapper")
-        if start.language_model.tuned:
-            _copy_weights(start.language_model, language_model, recipe.init, "language model")
-        preparation = start.preparation
-    if recipe.language_model.tune == "lora":
-        part = recipe.language_model
-        add_adapters(language_model, rank=part.lora_rank, alpha=part.lora_alpha, dropout=part.lora_dropout)
-    else:
-        language_model.requires_grad_(recipe.language_model.tune == "full")
-    return Captioner(
-        encoder_spec=encoder.spec,
-        encoder_fingerprint=encoder.fingerprint,
-        preparation=preparation.to(device),
-        mapper=mapper.to(device),
-        language_model=language_model.to(device),
-        decode=recipe.decode,
-        info={"dataset": {"name": dataset.name, "version": dataset.version} if dataset else {"texts": recipe.dataset.texts}},
-        home=home,
-    )
-
-
-def _check_start(start: Captioner, name: str, encoder: ImageEncoder, ours: Mapping[str, str | int]) -> None:
-    """Refuse to start from a captioner of another encoder, or with another mapper than the recipe's."""
-    if start.encoder_fingerprint != encoder.fingerprint:
-        hint = f"Add encoder.name={start.encoder_spec}."
-        raise InputError(f"{name!r} was made with the encoder {start.encoder_spec}, not {encoder.spec}", where="init", hint=hint)
-    theirs = start.mapper.settings
-    differing = [key for key in theirs if theirs[key] != ours.get(key)]
-    if differing:
-        raise InputError(
-            f"the mapper of {name!r} is another than this recipe's: "
-            + ", ".join(f"{key} {theirs[key]} there, {ours.get(key, 'none')} here" for key in differing),
-            where="init",
-            hint=f"Add {' '.join(f'mapper.{key}={theirs[key]}' for key in differing)}.",
-        )
-
-
-def _copy_weights(source: torch.nn.Module, target: torch.nn.Module, name: str, part: str) -> None:
-    theirs, ours = source.state_dict(), target.state_dict()
-    wrong = [key for key in sorted(theirs.keys() | ours.keys()) if key not in theirs or key not in ours or theirs[key].shape != ours[key].shape]
-    if wrong:
-        raise InputError(
-            f"the {part} of {name!r} does not fit this recipe: tensors that differ: {len(wrong)}, the first is {wrong[0]!r}",
-            where="init",
-            hint=f"Give the recipe the settings of that model: `clipcap model show {name}`.",
-        )
-    target.load_state_dict(theirs)

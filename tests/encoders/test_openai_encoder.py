@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from clipcap_cli.encoders import clip_package, openai
 from clipcap_cli.encoders.base import ImageEncoder, TextEncoder
+from clipcap_cli.encoders.carrying import carry_encoder
 from clipcap_cli.encoders.openai_models import OPENAI_MODELS, OpenAIModel
 from clipcap_cli.encoders.registry import known_encoders, load_encoder
 from clipcap_cli.errors import InputError, MissingError, StoreError
@@ -243,3 +244,19 @@ def test_a_wrong_file_in_the_cache_of_the_clip_package_is_passed_over(published,
     with pytest.raises(MissingError, match="it goes on where it stopped"):
         load_encoder("openai:Tiny", home=home).encode(pictures)
     assert cached.read_bytes() == b"half a file"
+
+
+def test_a_published_model_that_was_put_into_a_folder_gives_the_same_vectors(published, clip, pictures, home, tmp_path):
+    published.append(None)  # this time the server does not break off
+    family, path = carry_encoder("openai:Tiny", tmp_path / "encoder", home=home)
+    (home.weights / "openai" / "tiny.pt").unlink()
+    carried, other = load_encoder(f"{family}:{path}", home=home, device="cpu", precision="fp32"), load(clip.state_dict, home)
+    assert np.array_equal(carried.encode(pictures), other.encode(pictures))
+    assert np.array_equal(carried.encode_text(["a dog"]), other.encode_text(["a dog"]))
+    assert carried.fingerprint != load_encoder("openai:Tiny", home=home).fingerprint  # nobody's file passes for OpenAI's
+
+
+def test_an_encoder_of_another_package_cannot_be_put_into_a_folder(home, tmp_path):
+    with pytest.raises(InputError, match="the encoder colours:mean comes from another package"):
+        carry_encoder("colours:mean", tmp_path / "encoder", home=home)
+    assert not (tmp_path / "encoder").exists()

@@ -1,5 +1,6 @@
 import hashlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -69,7 +70,7 @@ def test_a_broken_download_goes_on_where_it_stopped(server, tmp_path):
 def test_wrong_bytes_never_reach_their_place(server, tmp_path):
     with pytest.raises(MissingError, match="it was removed"):
         fetch_it(server, tmp_path / "w.pt", sha256="0" * 64)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".w.pt.lock"]
 
 
 def test_offline_says_what_from_where_and_how_by_hand(server, tmp_path, monkeypatch):
@@ -79,3 +80,11 @@ def test_offline_says_what_from_where_and_how_by_hand(server, tmp_path, monkeypa
     assert server.url in caught.value.hint
     assert str(tmp_path / "w.pt") in caught.value.hint
     assert server.asked == []
+
+
+def test_two_that_want_the_same_file_download_it_once(server, tmp_path):
+    with ThreadPoolExecutor(2) as both:
+        paths = list(both.map(lambda _: fetch_it(server, tmp_path / "w.pt"), range(2)))
+    assert [path.read_bytes() for path in paths] == [BODY, BODY]
+    assert server.asked == ["all"]
+    assert [path.name for path in tmp_path.iterdir() if not path.name.endswith((".lock", ".holder"))] == ["w.pt"]

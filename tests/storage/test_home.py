@@ -39,13 +39,13 @@ def test_a_file_in_the_place_of_the_store_is_said(tmp_path):
         Home(tmp_path / "store").prepare()
 
 
-@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "a b", "x" * 101, "é"])
+@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "a b", "x" * 101, "é", "food.", "CON", "nul.txt", "com1"])
 def test_names_that_could_not_be_folders_are_refused(name):
     with pytest.raises(InputError, match="cannot name a dataset"):
         check_name(name, "dataset")
 
 
-@pytest.mark.parametrize(("text", "name"), [("My Food!", "My-Food"), ("food", "food"), ("../x", "x"), ("寿司", "data")])
+@pytest.mark.parametrize(("text", "name"), [("My Food!", "My-Food"), ("food", "food"), ("../x", "x"), ("寿司", "data"), ("con", "data-con")])
 def test_a_folders_name_becomes_a_usable_one(text, name):
     assert check_name(name_from(text), "dataset") == name
 

@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from test_train import COLOURS, ColourEncoder, colours, settings  # noqa: F401
+from colours import settings
+from mean_colour import COLOURS, ColourEncoder
 
 from clipcap_cli.captioner.bundle import load_bundle
 from clipcap_cli.embeddings.store import open_store
@@ -29,7 +30,7 @@ def said(heard):
 
 
 @pytest.fixture
-def reading(colours, monkeypatch):  # noqa: F811
+def reading(colours, monkeypatch):
     monkeypatch.setattr(train_module, "load_encoder", lambda *_, **__: ReadingEncoder())
     return colours
 
@@ -82,13 +83,13 @@ def test_texts_that_cannot_be_used_are_told(content, message, reading, home, tmp
         train("quickstart", settings(dataset__texts=str(path)), home=home)
 
 
-def test_an_encoder_without_a_text_tower_is_refused(colours, home):  # noqa: F811
+def test_an_encoder_without_a_text_tower_is_refused(colours, home):
     with pytest.raises(InputError, match="turns no texts into vectors") as caught:
         train("quickstart", settings(dataset__texts="captions"), home=home)
     assert "openai:ViT-B/32" in str(caught.value.hint)
 
 
-def test_adapters_are_trained_and_the_language_model_stays_as_it_is(colours, home):  # noqa: F811
+def test_adapters_are_trained_and_the_language_model_stays_as_it_is(colours, home):
     heard = []
     changes = settings(language_model__tune="lora", train__epochs=40, train__lm_lr=5e-3, language_model__lora_rank=4)
     run = train("quickstart", changes, home=home, events=heard.append)
@@ -100,7 +101,7 @@ def test_adapters_are_trained_and_the_language_model_stays_as_it_is(colours, hom
     assert load_bundle(run.best, home=home, device="cpu").caption_embeddings(np.ones((1, 3), np.float32))[0].text
 
 
-def test_steps_take_the_place_of_epochs(colours, home):  # noqa: F811
+def test_steps_take_the_place_of_epochs(colours, home):
     heard = []
     run = train("quickstart", settings(train__steps=7, train__epochs=100), home=home, events=heard.append)
     assert (run.info.steps, run.info.planned_steps, run.info.ended_because) == (7, 7, "all steps done")
@@ -115,7 +116,7 @@ def test_a_preset_fills_what_is_not_written_out():
     assert [preset_for(count) for count in (10, 30_000, 3_000_000)] == ["small", "medium", "large"]
 
 
-def test_the_automatic_preset_is_settled_by_the_data_and_written_into_the_run(colours, home):  # noqa: F811
+def test_the_automatic_preset_is_settled_by_the_data_and_written_into_the_run(colours, home):
     changes = settings(mapper__preset="auto", train__epochs=1)
     del changes["mapper.prefix_length"]
     run = train("food", {**changes, "encoder.name": "efficientnet-lite0"}, home=home)
@@ -124,7 +125,7 @@ def test_the_automatic_preset_is_settled_by_the_data_and_written_into_the_run(co
     assert json.loads((run.best / "captioner.json").read_text())["mapper"]["prefix_length"] == 10
 
 
-def test_the_original_objective_needs_a_whole_batch_and_says_how_captions_end(colours, home):  # noqa: F811
+def test_the_original_objective_needs_a_whole_batch_and_says_how_captions_end(colours, home):
     heard = []
     original = settings(train__objective="original", train__warmup=0.1)
     train("quickstart", {**original, "train.epochs": 1}, home=home, events=heard.append)

@@ -4,7 +4,7 @@ import json
 import sys
 
 import pytest
-from test_train import colours, settings  # noqa: F401
+from colours import settings
 
 from clipcap_cli.errors import InputError, MissingError
 from clipcap_cli.events import Note
@@ -21,7 +21,7 @@ class Notebook:
     def __init__(self):
         Notebook.told = []
 
-    def start(self, run, folder, recipe):
+    def start(self, run, folder, recipe, step):
         self.told.append(("start", run, folder, recipe["train"]["batch_size"]))
 
     def log(self, step, values):
@@ -56,7 +56,7 @@ def installed(monkeypatch):
     monkeypatch.setattr(registry, "entry_points", lambda group: points if group == "clipcap.trackers" else [])
 
 
-def test_a_tracker_is_told_the_recipe_the_figures_the_scores_and_the_end(colours, home, installed):  # noqa: F811
+def test_a_tracker_is_told_the_recipe_the_figures_the_scores_and_the_end(colours, home, installed):
     changes = settings(train__epochs=4, train__trackers=["notebook"])
     run = train("quickstart", changes, home=home, scorer=lambda references, name: lambda captions: 0.25)
 
@@ -67,7 +67,7 @@ def test_a_tracker_is_told_the_recipe_the_figures_the_scores_and_the_end(colours
     assert [(step, values["cider"]) for step, values in figures if "val_loss" in values] == [(6, 0.25), (12, 0.25)]
 
 
-def test_a_tracker_that_fails_is_warned_of_once_and_the_training_goes_on(colours, home, installed):  # noqa: F811
+def test_a_tracker_that_fails_is_warned_of_once_and_the_training_goes_on(colours, home, installed):
     heard = []
     run = train("quickstart", settings(train__trackers=["failing"]), home=home, events=heard.append)
 
@@ -85,7 +85,7 @@ def test_a_tracker_that_fails_is_warned_of_once_and_the_training_goes_on(colours
         ("broken", MissingError, "the tracker 'broken' cannot be loaded: no module named paper"),
     ],
 )
-def test_a_tracker_that_cannot_be_had_is_told_before_anything_is_made(name, error, words, colours, home, installed):  # noqa: F811
+def test_a_tracker_that_cannot_be_had_is_told_before_anything_is_made(name, error, words, colours, home, installed):
     with pytest.raises(error) as caught:
         train("quickstart", settings(train__trackers=[name]), home=home)
     assert words in str(caught.value)
@@ -131,7 +131,7 @@ def test_wandb_is_offline_unless_the_user_says_otherwise(said, mode, tmp_path, m
     if said:
         monkeypatch.setenv("WANDB_MODE", said)
     [tracker] = registry.load_trackers(["wandb"]).values()
-    tracker.start("food", tmp_path, {"seed": 0})
+    tracker.start("food", tmp_path, {"seed": 0}, 0)
 
     assert (fake.asked["mode"], fake.asked["dir"], fake.asked["name"]) == (mode, str(tmp_path), "food")
     assert json.dumps(fake.asked["config"]) == '{"seed": 0}'

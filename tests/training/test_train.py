@@ -5,54 +5,16 @@ import signal
 import numpy as np
 import pytest
 import torch
-from mean_colour import COLOURS, ColourEncoder
-from PIL import Image
+from colours import SETTINGS, settings, weights_of
+from mean_colour import ColourEncoder
 
 from clipcap_cli.captioner.bundle import load_bundle
-from clipcap_cli.datasets.adding import add_dataset
 from clipcap_cli.errors import InputError, StoreError
 from clipcap_cli.events import Advanced, Note
 from clipcap_cli.recipe import load_recipe
 from clipcap_cli.training import train as train_module
 from clipcap_cli.training.runs import list_runs, open_run, remove_run
 from clipcap_cli.training.train import train
-
-SETTINGS = {
-    "dataset.name": "colours",
-    "language_model.name": "builtin:nano",
-    "mapper.prefix_length": 2,
-    "train.epochs": 6,
-    "train.batch_size": 4,
-    "train.lr": 1e-3,
-    "train.validate_every": 6,
-    "train.select_by": "cider",
-    "decode.beams": 2,
-    "decode.max_tokens": 8,
-}
-
-
-@pytest.fixture
-def colours(tmp_path, home, monkeypatch):
-    """Sixteen pictures of one colour each, in two splits."""
-    monkeypatch.setattr(train_module, "load_encoder", lambda *_, **__: ColourEncoder())
-    folder = tmp_path / "colours"
-    folder.mkdir()
-    rows = ["file_name,text,split"]
-    for number in range(4):
-        for name, colour in COLOURS.items():
-            Image.new("RGB", (8 + number, 8), colour).save(folder / f"{name}{number}.png")
-            rows.append(f"{name}{number}.png,a {name} picture,{'val' if number == 3 else 'train'}")
-    (folder / "metadata.csv").write_text("\n".join(rows))
-    return add_dataset(folder, name="colours", home=home)
-
-
-def settings(**changes):
-    return {**SETTINGS, **{key.replace("__", "."): value for key, value in changes.items()}}
-
-
-def weights_of(run):
-    captioner = load_bundle(run.best, home=run.home, device="cpu")
-    return {**captioner.mapper.state_dict(), **captioner.language_model.state_dict()}
 
 
 def test_a_run_learns_and_leaves_a_captioner_its_recipe_and_its_metrics(colours, home):
@@ -66,7 +28,7 @@ def test_a_run_learns_and_leaves_a_captioner_its_recipe_and_its_metrics(colours,
     assert info.best_loss == pytest.approx(min(line["val_loss"] for line in validations), abs=1e-4)
     assert sum(isinstance(event, Advanced) and event.task == "train" for event in heard) == 90
     assert any(isinstance(event, Note) and event.text.startswith("plan: 90 steps of 4 captions, 30 epochs") for event in heard)
-    assert run.recipe == load_recipe("quickstart", settings(train__epochs=30))
+    assert run.recipe == load_recipe("quickstart", settings(train__epochs=30, dataset__version=1))
 
     captioner = load_bundle(run.best, home=home, device="cpu")
     captions = captioner.caption_embeddings(np.array([[1, 0, 0], [0, 0, 1]], np.float32))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from test_train import SETTINGS, colours, settings  # noqa: F401
+from colours import SETTINGS, settings
 
 import clipcap_cli
 from clipcap_cli.captioner.bundle import load_bundle
@@ -37,7 +37,7 @@ def validations(run):
     return [line for line in run.metrics() if "val_loss" in line]
 
 
-def test_the_best_is_the_one_with_the_highest_score(colours, home):  # noqa: F811
+def test_the_best_is_the_one_with_the_highest_score(colours, home):
     run = train("quickstart", SETTINGS, home=home, scorer=Judge(0.1, 0.9, 0.5))
 
     info, lines = run.info, validations(run)
@@ -49,7 +49,7 @@ def test_the_best_is_the_one_with_the_highest_score(colours, home):  # noqa: F81
     assert (kept["step"], kept["select_by"], kept["score"]) == (12, "cider", 0.9)
 
 
-def test_as_many_pictures_as_asked_for_are_captioned_once_and_some_of_them_shown(colours, home):  # noqa: F811
+def test_as_many_pictures_as_asked_for_are_captioned_once_and_some_of_them_shown(colours, home):
     heard, judge = [], Judge(*range(9))
     run = train("quickstart", settings(train__select_pictures=2, train__select_by="rouge-l"), home=home, events=heard.append, scorer=judge)
 
@@ -64,7 +64,7 @@ def test_as_many_pictures_as_asked_for_are_captioned_once_and_some_of_them_shown
     assert run.info.select_by == "rouge-l"
 
 
-def test_training_ends_early_when_the_score_gets_no_better_though_the_loss_does(colours, home):  # noqa: F811
+def test_training_ends_early_when_the_score_gets_no_better_though_the_loss_does(colours, home):
     run = train("quickstart", settings(train__patience=2, train__validate_every=2), home=home, scorer=Judge(0.5, 0.5, 0.5))
 
     losses = [line["val_loss"] for line in validations(run)]
@@ -80,7 +80,7 @@ def test_training_ends_early_when_the_score_gets_no_better_though_the_loss_does(
         ({"dataset__val": None}, Judge(), "the best is chosen by the training loss: there is nothing to validate on"),
     ],
 )
-def test_where_there_is_no_score_the_loss_chooses_and_that_is_said(changes, judge, words, colours, home):  # noqa: F811
+def test_where_there_is_no_score_the_loss_chooses_and_that_is_said(changes, judge, words, colours, home):
     heard = []
     run = train("quickstart", settings(train__epochs=2, **changes), home=home, events=heard.append, scorer=judge)
 
@@ -90,7 +90,7 @@ def test_where_there_is_no_score_the_loss_chooses_and_that_is_said(changes, judg
     assert run.info.best_loss is not None
 
 
-def test_what_a_validation_draws_does_not_change_the_training(colours, home):  # noqa: F811
+def test_what_a_validation_draws_does_not_change_the_training(colours, home):
     drawn = settings(decode__strategy="sample", train__dropout=0.1)
     scored = train("quickstart", drawn, home=home, scorer=Judge(1, 2, 3))
     by_loss = train("quickstart", {**drawn, "train.validate_every": 1000}, home=home)
@@ -99,7 +99,7 @@ def test_what_a_validation_draws_does_not_change_the_training(colours, home):  #
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_the_python_face_scores_the_captions(colours, home):  # noqa: F811
+def test_the_python_face_scores_the_captions(colours, home):
     run = clipcap_cli.train("quickstart", settings(train__epochs=30, train__validate_every=30), home=home)
 
     assert run.info.select_by == "cider"
@@ -107,7 +107,7 @@ def test_the_python_face_scores_the_captions(colours, home):  # noqa: F811
     assert run.info.best_score > 0.5
 
 
-def test_a_run_of_before_there_were_scores_is_still_read(colours, home):  # noqa: F811
+def test_a_run_of_before_there_were_scores_is_still_read(colours, home):
     run = train("quickstart", settings(train__epochs=1), home=home)
     record = json.loads((run.path / "run.json").read_text())
     del record["best_score"], record["select_by"]

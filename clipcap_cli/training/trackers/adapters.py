@@ -27,9 +27,9 @@ class TensorBoard:
         _imported("tensorboard")
         self._library = _imported("torch.utils.tensorboard", extra="tensorboard")
 
-    def start(self, run: str, folder: Path, recipe: Mapping[str, Any]) -> None:
+    def start(self, run: str, folder: Path, recipe: Mapping[str, Any], step: int) -> None:
         """Open the file, and write the recipe into it as a text."""
-        self._writer = self._library.SummaryWriter(str(folder / "tensorboard"))
+        self._writer = self._library.SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
         self._writer.add_text("recipe", f"```\n{json.dumps(recipe, indent=2, ensure_ascii=False)}\n```")
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
@@ -50,8 +50,8 @@ class Wandb:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         self._library = _imported("wandb")
 
-    def start(self, run: str, folder: Path, recipe: Mapping[str, Any]) -> None:
-        """Begin a run, offline unless the user's WANDB_MODE says otherwise."""
+    def start(self, run: str, folder: Path, recipe: Mapping[str, Any], step: int) -> None:
+        """Begin a run, offline unless the user's WANDB_MODE says otherwise; one that goes on is a second run of the same name there."""
         library = self._library
         settings = library.Settings(console="off", silent=True)  # what is printed here would stand in the way of results and bars
         mode = os.environ.get("WANDB_MODE", "offline")
@@ -74,7 +74,7 @@ class Trackio:
         with _nothing_printed():
             self._library = _imported("trackio")
 
-    def start(self, run: str, folder: Path, recipe: Mapping[str, Any]) -> None:
+    def start(self, run: str, folder: Path, recipe: Mapping[str, Any], step: int) -> None:
         """Begin a run."""
         with _nothing_printed():
             self._library.init(project=_PROJECT, name=run, config=dict(recipe), embed=False)

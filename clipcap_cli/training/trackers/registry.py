@@ -28,13 +28,14 @@ _OWN = {
 class Tracker(Protocol):
     """Is told how one run goes. Whatever a method raises is a warning to the user, and the tracker is left alone from then on."""
 
-    def start(self, run: str, folder: Path, recipe: Mapping[str, Any]) -> None:
+    def start(self, run: str, folder: Path, recipe: Mapping[str, Any], step: int) -> None:
         """A run begins.
 
         Args:
             run: its name.
             folder: its folder; what the tracker writes goes in there if it can.
             recipe: everything that it depends on; plain JSON values.
+            step: of a run that goes on, the steps made before: what was told of later ones is told again. 0 of a new run.
         """
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
@@ -80,9 +81,9 @@ class Trackers:
         self._events = events
 
     @contextmanager
-    def following(self, run: str, folder: Path, recipe: Mapping[str, Any]) -> Iterator[None]:
-        """Tell them that a run begins, and at the end of the block that it has ended."""
-        self._tell(lambda tracker: tracker.start(run, folder, recipe))
+    def following(self, run: str, folder: Path, recipe: Mapping[str, Any], step: int = 0) -> Iterator[None]:
+        """Tell them that a run begins, or goes on from `step`, and at the end of the block that it has ended."""
+        self._tell(lambda tracker: tracker.start(run, folder, recipe, step))
         try:
             yield
         finally:
