@@ -180,7 +180,11 @@ def check_files(folder: Path, manifest: Manifest) -> None:
     there = {path for path in _files(folder) if (folder / path).is_file()}
     wrong = [f"{path} is missing" for path in sorted(manifest.files.keys() - there)]
     wrong += [f"{path} was added" for path in sorted(there - manifest.files.keys())]
-    wrong += [f"{path} was changed" for path in sorted(there & manifest.files.keys()) if sha256_of_file(folder / path) != manifest.files[path]]
+    try:
+        wrong += [f"{path} was changed" for path in sorted(there & manifest.files.keys()) if sha256_of_file(folder / path) != manifest.files[path]]
+    except OSError as error:
+        where = str(error.filename or folder)
+        raise StoreError(f"this captioner cannot be read: {error.strerror}", where=where, hint="Give yourself the right to read it.") from error
     if wrong:
         raise StoreError(f"this captioner is damaged: {'; '.join(wrong)}", where=str(folder), hint="Bring back the bundle as it was made, or train again.")
 

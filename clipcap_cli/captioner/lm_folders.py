@@ -5,7 +5,6 @@ A name is `builtin:nano`, a folder, or a hub id. Whatever it is, a folder comes 
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from pathlib import Path
@@ -16,6 +15,7 @@ from clipcap_cli.storage.hashing import sha256_of_bytes, sha256_of_file
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.hub import HUB_ID, cached_folder, download_folder
 from clipcap_cli.storage.names import unknown
+from clipcap_cli.storage.reading import read_json
 
 _BUILTIN = "builtin:"
 _BUILTINS = Path(__file__).parent / "builtin"
@@ -125,7 +125,7 @@ def _cached(name: str, weights: bool, revision: str | None = None) -> Path | Non
 def _is_whole(folder: Path, weights: bool) -> bool:
     """Whether an earlier download was not broken off."""
     index = folder / "model.safetensors.index.json"
-    shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.is_file() else set()
+    shards = set(read_json(index)["weight_map"].values()) if index.is_file() else set()
     tokenizer = any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"))
     return tokenizer and (not weights or (bool(weight_files(folder)) and all((folder / shard).is_file() for shard in shards)))
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "dataset": "Add pictures with captions, and look at what is there.",
     "embed": "Turn a dataset's pictures into vectors, once.",
     "train": "Train a captioner from a recipe.",
+    "sweep": "Train one recipe with several settings, and say which came out best.",
     "caption": "Write captions for pictures.",
     "eval": "Score captions, with intervals and baselines, and write a report.",
     "export": "Write a captioner for others: a bundle, the original code, onnx, the hub.",

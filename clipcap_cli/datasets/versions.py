@@ -20,6 +20,7 @@ from clipcap_cli.datasets.splits import in_order
 from clipcap_cli.errors import StoreError
 from clipcap_cli.storage.atomic import write_json
 from clipcap_cli.storage.hashing import sha256_of_file
+from clipcap_cli.storage.reading import parse_json, read_small
 
 FORMAT = 1
 DATASET_FILE = "dataset.json"
@@ -105,7 +106,7 @@ def read_json(path: Path) -> dict[str, Any]:
         StoreError: it is missing, damaged, or of a newer format.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(read_small(path))
     except FileNotFoundError as error:
         raise damaged(path, "the file is missing") from error
     except (OSError, ValueError) as error:
@@ -142,7 +143,7 @@ def read_problems(path: Path) -> list[Problem]:
         StoreError: the file is missing or damaged.
     """
     try:
-        return [Problem(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [Problem(**parse_json(line)) for line in read_small(path, _PROBLEMS_AT_MOST).splitlines()]
     except FileNotFoundError as error:
         raise damaged(path, "the file is missing") from error
     except (OSError, ValueError, TypeError) as error:

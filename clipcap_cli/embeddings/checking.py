@@ -14,6 +14,7 @@ from clipcap_cli.storage.atomic import store_errors
 from clipcap_cli.storage.hashing import open_quietly
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.locks import hold
+from clipcap_cli.storage.reading import read_json
 
 if TYPE_CHECKING:
     import sqlite3
@@ -74,7 +75,7 @@ def facts_of(folder: Path) -> StoreFacts:
     """
     path = folder / "encoder.json"
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = read_json(path)
         embedding_size, shard_bytes = int(facts["embedding_size"]), int(facts["shard_bytes"])
         if embedding_size < 1 or shard_bytes < 1:
             raise ValueError("a size is below 1")

@@ -10,7 +10,6 @@ the last row it names is written over by the next one.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from clipcap_cli.events import Listener, silent
 from clipcap_cli.storage.atomic import store_errors, sync_folder, write_json
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.locks import hold
+from clipcap_cli.storage.reading import read_json
 
 _FORMAT = 1
 _DTYPE = np.dtype("<f2")
@@ -245,7 +245,7 @@ def open_store(home: Home, encoder: ImageEncoder, *, of: Literal["pictures", "te
     if not path.exists():
         return store
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = read_json(path)
         file_format, embedding_size, shard_bytes = (int(facts[name]) for name in ("format", "embedding_size", "shard_bytes"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise damaged(store.folder, path, f"this file cannot be read ({error})") from error

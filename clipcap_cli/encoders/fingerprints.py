@@ -13,6 +13,7 @@ from clipcap_cli.errors import StoreError
 from clipcap_cli.storage.atomic import write_json
 from clipcap_cli.storage.hashing import sha256_of_bytes, sha256_of_file
 from clipcap_cli.storage.home import Home
+from clipcap_cli.storage.reading import read_json
 
 _DIGITS = 16
 
@@ -52,7 +53,7 @@ def _memory(home: Home) -> Path:
 
 def _remembered(home: Home) -> dict[str, object]:
     try:
-        known = json.loads(_memory(home).read_text(encoding="utf-8"))
+        known = read_json(_memory(home))
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}

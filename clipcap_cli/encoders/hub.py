@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from clipcap_cli.errors import InputError
 from clipcap_cli.events import Listener
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.hub import HUB_ID, cached_folder, download_folder
+from clipcap_cli.storage.reading import parse_json, read_small
 
 SMALL_FILES = ["*.json", "*.txt", "*.model"]  # configuration, preprocessing, tokenizer
 _WANTED = [*SMALL_FILES, "model.safetensors", "model-*.safetensors"]
@@ -94,7 +94,7 @@ def read_json(path: Path) -> dict[str, Any]:
         InputError: it is not one.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(read_small(path))
     except (OSError, ValueError) as error:
         raise InputError(f"this file cannot be read as JSON ({error})", where=str(path), hint="Bring the model's folder again.") from error
     if not isinstance(value, dict):

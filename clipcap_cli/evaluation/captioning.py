@@ -29,6 +29,7 @@ from clipcap_cli.storage.atomic import new_folder, write_json
 from clipcap_cli.storage.hashing import sha256_of_file
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.names import name_from
+from clipcap_cli.storage.reading import LARGEST_FILE, read_json
 
 _HASH = 12  # digits in the folder's name
 
@@ -125,7 +126,7 @@ def pictures_hash(images: Sequence[Image]) -> str:
 def _kept(folder: Path, images: Sequence[Image]) -> Written | None:
     """What lies there, if it is whole; whatever else it is will be written anew."""
     try:
-        entries = json.loads((folder / PREDICTIONS).read_text(encoding="utf-8"))
+        entries = read_json(folder / PREDICTIONS, LARGEST_FILE)
         if [entry["image_id"] for entry in entries] != [image.name for image in images]:
             return None
         captions = tuple(str(entry["caption"]) for entry in entries)

@@ -5,7 +5,6 @@ Only captions that this very captioner wrote in its own way count: same files, i
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,6 +22,7 @@ from clipcap_cli.evaluation.metrics.overlap import OVERLAP
 from clipcap_cli.evaluation.scores import System
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.names import name_from
+from clipcap_cli.storage.reading import LARGEST_FILE, read_json
 
 _DIGITS = 4  # behind the point, of scores
 _EXAMPLES = 6
@@ -86,12 +86,12 @@ def find_measured(manifest: Manifest, home: Home, *, learned: tuple[str | None, 
 def _captions(folder: Path, manifest: Manifest) -> dict[str, str] | None:
     """The captions kept in a folder by picture's name, if it is this captioner that wrote them."""
     try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        facts = read_json(folder / FACTS)
         if _same(facts["captioner"]) != _same(manifest.model_dump(mode="json", include=set(_ASKED))):
             return None
         if facts["decode"] != manifest.decode.model_dump(mode="json") or facts["precision"] != "fp32":
             return None
-        entries = json.loads((folder / PREDICTIONS).read_text(encoding="utf-8"))
+        entries = read_json(folder / PREDICTIONS, LARGEST_FILE)
         return {str(entry["image_id"]): str(entry["caption"]) for entry in entries}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -107,7 +107,7 @@ def _same(captioner: dict[str, Any]) -> dict[str, Any]:
 def _measured(folder: Path, captions: dict[str, str], home: Home) -> Iterator[Measured]:
     """The scores of the captions, if the pictures are still those of a dataset of the store."""
     label = _NAMED.fullmatch(folder.name)
-    expected = json.loads((folder / FACTS).read_text(encoding="utf-8")).get("pictures")
+    expected = read_json(folder / FACTS).get("pictures")
     for dataset, split in _splits(label[1] if label else "", home):
         with suppress(ClipcapError):
             images = [image for image in dataset.images(split) if image.name in captions]

@@ -1,11 +1,10 @@
 """The layout of CLIPCAP_HOME: one property a room, one number for the layout as a whole.
 
-datasets/ images/ embeddings/ weights/ models/ runs/ evaluations/ locks/ home.json
+datasets/ images/ embeddings/ weights/ models/ runs/ sweeps/ evaluations/ locks/ home.json
 """
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from clipcap_cli.errors import StoreError
 from clipcap_cli.storage import exchange
 from clipcap_cli.storage.atomic import make_folder, store_errors, write_json
 from clipcap_cli.storage.leftovers import heal
+from clipcap_cli.storage.reading import read_json
 
 LAYOUT = 1
 _REPLACED = 2  # folders down from the root are those that are replaced while they are there: runs/NAME/best
@@ -46,6 +46,10 @@ class Home:
     @property
     def runs(self) -> Path:
         return self.root / "runs"
+
+    @property
+    def sweeps(self) -> Path:
+        return self.root / "sweeps"
 
     @property
     def evaluations(self) -> Path:
@@ -82,7 +86,7 @@ def open_home(root: str | os.PathLike[str] | None = None) -> Home:
     stamp = chosen / "home.json"
     if stamp.exists():
         try:
-            layout = json.loads(stamp.read_text(encoding="utf-8"))["layout"]
+            layout = read_json(stamp)["layout"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(
                 f"the store's layout file cannot be read ({error})", where=str(stamp), hint='Restore it, or write {"layout": 1} into it.'

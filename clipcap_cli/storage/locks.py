@@ -24,6 +24,7 @@ from clipcap_cli.events import Listener, Note, silent
 from clipcap_cli.storage.atomic import store_errors
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.processes import birth, is_alive
+from clipcap_cli.storage.reading import read_json
 from clipcap_cli.words import duration, moment
 
 _GLANCE_S = 0.3  # is_held takes a lock for an instant: so long nobody is taken for busy
@@ -112,7 +113,7 @@ def is_held(home: Home, resource: str) -> bool:
 def holder_of(path: Path) -> Holder | None:
     """Who holds the lock at `path`; None where that is not known, or what is written there is of a process that is gone."""
     try:
-        found = Holder(**json.loads(path.with_suffix(".holder").read_text(encoding="utf-8")))
+        found = Holder(**read_json(path.with_suffix(".holder")))
         if found.host == platform.node() and (not is_alive(found.pid) or found.birth != birth(found.pid)):
             return None
         return found

@@ -8,7 +8,6 @@ When a run has finished, `resume/` goes, and so do the checkpoints that were onl
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -27,6 +26,7 @@ from clipcap_cli.events import Listener, Note
 from clipcap_cli.recipe.schema import CheckpointPart
 from clipcap_cli.storage.atomic import new_folder, remove_folder, write_json
 from clipcap_cli.storage.hashing import sha256_of_file
+from clipcap_cli.storage.reading import read_json
 from clipcap_cli.training.learner import Learner, Momentum
 from clipcap_cli.training.loop import Found, Position
 from clipcap_cli.training.runs import CHECKPOINTS, RESUME, STATE, Checkpoint, Run, list_checkpoints
@@ -187,7 +187,7 @@ def _read_state(checkpoint: Checkpoint) -> dict[str, Any]:
     """
     folder = checkpoint.path / RESUME
     try:
-        state: dict[str, Any] = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        state: dict[str, Any] = read_json(folder / STATE)
         if state["format"] > FORMAT:
             raise StoreError(f"this checkpoint has format {state['format']}, newer than the {FORMAT} that this clipcap knows", where=str(folder))
         _from_json(state["position"])

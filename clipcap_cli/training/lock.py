@@ -33,6 +33,7 @@ from clipcap_cli.errors import StoreError
 from clipcap_cli.recipe import Recipe
 from clipcap_cli.storage.hashing import sha256_of_bytes, sha256_of_file
 from clipcap_cli.storage.home import Home
+from clipcap_cli.storage.reading import read_json
 from clipcap_cli.training import surroundings
 from clipcap_cli.training.runs import Run, list_runs
 
@@ -156,7 +157,7 @@ def read_lock(folder: Path) -> Lock | None:
     if not path.exists():
         return None
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = read_json(path)
         number = facts.pop("format")
         if number > FORMAT:
             raise StoreError(f"this lock has format {number}, newer than the {FORMAT} that this clipcap knows", where=str(path), hint="Update clipcap.")
@@ -164,7 +165,7 @@ def read_lock(folder: Path) -> Lock | None:
         if not all(isinstance(value, Mapping) for value in (lock.recipe, lock.asked, lock.data, lock.encoder, lock.start, lock.machine, lock.packages)):
             raise TypeError("its parts are no objects")
         return lock
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise StoreError(f"this lock cannot be read ({error})", where=str(path), hint="Bring it back as it was, or train again.") from error
 
 

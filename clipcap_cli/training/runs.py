@@ -27,6 +27,7 @@ from clipcap_cli.storage.atomic import remove_folder, store_errors, write_json
 from clipcap_cli.storage.home import Home, open_home
 from clipcap_cli.storage.locks import hold, is_held
 from clipcap_cli.storage.names import unknown
+from clipcap_cli.storage.reading import read_json
 
 RUN_FILE = "run.json"
 CHECKPOINTS, RESUME, STATE = "checkpoints", "resume", "state.json"
@@ -98,7 +99,7 @@ class Run:
         """
         path = self.path / RUN_FILE
         try:
-            return RunInfo(**json.loads(path.read_text(encoding="utf-8")))
+            return RunInfo(**read_json(path))
         except (OSError, ValueError, TypeError) as error:
             raise StoreError(
                 f"the run's record cannot be read ({error})", where=str(path), hint=f"Remove it with `clipcap runs remove {self.name}`."
@@ -184,7 +185,14 @@ def list_runs(home: Home) -> list[Run]:
     if not home.runs.is_dir():
         return []
     found = [Run(home, path.parent.name) for path in home.runs.glob(f"*/{RUN_FILE}")]
-    return sorted(found, key=lambda run: (run.path / "recipe.yaml").stat().st_mtime, reverse=True)
+    return sorted(found, key=_made_at, reverse=True)
+
+
+def _made_at(run: Run) -> float:
+    try:
+        return (run.path / "recipe.yaml").stat().st_mtime
+    except OSError:  # it is being removed
+        return 0.0
 
 
 def open_run(name: str, *, home: Home | None = None) -> Run:

@@ -14,6 +14,7 @@ from clipcap_cli.errors import ClipcapError
 from clipcap_cli.evaluation.kept import FACTS, FILES, PREDICTIONS
 from clipcap_cli.storage.atomic import remove_folder
 from clipcap_cli.storage.home import Home
+from clipcap_cli.storage.reading import read_json
 from clipcap_cli.training.runs import Run, RunInfo, list_runs, run_lock
 from clipcap_cli.upkeep.bundles import differences
 from clipcap_cli.upkeep.findings import Finding, Looked, Read, size_of
@@ -139,8 +140,8 @@ def _unreadable(folder: Path, names: tuple[str, ...]) -> list[tuple[Path, str]]:
 def _parsed(path: Path) -> list[str]:
     """What is wrong with a JSON file, if something is."""
     try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        read_json(path)
+    except (OSError, ValueError) as error:
         return [f"the file cannot be read ({error})"]
     return []
 

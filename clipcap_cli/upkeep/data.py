@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from clipcap_cli.storage.atomic import remove_folder
 from clipcap_cli.storage.hashing import image_id_of, sha256_quietly
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.locks import hold
+from clipcap_cli.storage.reading import read_json
 from clipcap_cli.upkeep.findings import Finding, Looked, Read, size_of
 
 _DROP = "clipcap cache prune damaged"
@@ -163,7 +163,7 @@ def look_at_weights(home: Home, looked: Looked, read: Read) -> None:
 def _remembered(home: Home) -> dict[Path, str]:
     """The files whose SHA-256 is in hashes.json and that have the size and time that they had then."""
     try:
-        entries = json.loads((home.weights / "hashes.json").read_text(encoding="utf-8"))
+        entries = read_json(home.weights / "hashes.json")
         return {Path(name): str(entry["sha256"]) for name, entry in entries.items() if _is_untouched(Path(name), entry)}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}

@@ -12,6 +12,7 @@ from clipcap_cli.datasets.dataset import open_dataset
 from clipcap_cli.embeddings.checking import facts_of, ids_in, store_folders
 from clipcap_cli.evaluation.kept import FACTS
 from clipcap_cli.storage.home import Home
+from clipcap_cli.storage.reading import read_json
 from clipcap_cli.training.runs import list_runs
 from clipcap_cli.upkeep.captioners import CHECKPOINTS, folders_in
 from clipcap_cli.upkeep.data import dataset_names, versions_of
@@ -75,7 +76,7 @@ def bundles(home: Home) -> Iterator[Path]:
 def _writer(folder: Path) -> str | None:
     """Which captioner wrote what is kept in a folder; None if that cannot be read."""
     try:
-        return _identity(json.loads((folder / FACTS).read_text(encoding="utf-8"))["captioner"])
+        return _identity(read_json(folder / FACTS)["captioner"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -16,7 +16,7 @@ from clipcap_cli.storage.leftovers import ASIDE, PART
 
 LEFTOVERS = "leftovers"
 # Rooms of the store whose folders are things with names; in the others the files count together.
-_NAMED = ("datasets", "embeddings", "models", "runs", "evaluations")
+_NAMED = ("datasets", "embeddings", "models", "runs", "sweeps", "evaluations")
 _RUN_PARTS = ("best", "last", "checkpoints")
 
 
@@ -25,7 +25,7 @@ class Item:
     """A thing in the store.
 
     Attributes:
-        kind: datasets, images, embeddings, weights, models, runs, evaluations, logs, locks; leftovers for what was being written.
+        kind: datasets, images, embeddings, weights, models, runs, sweeps, evaluations, logs, locks; leftovers for what was being written.
         name: of the dataset, the run, …; "" where a room counts as one.
         files, size_bytes: of all its files.
         used: when one of them was last read or written, in seconds since 1970, as far as the file system remembers.

@@ -178,6 +178,16 @@ def test_a_save_that_fails_leaves_the_old_bundle(make_captioner: MakeCaptioner, 
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
 
 
+def test_a_bundle_that_may_not_be_read_is_said(make_captioner: MakeCaptioner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    save_bundle(make_captioner(), tmp_path / "food")
+    monkeypatch.setattr(bundle, "sha256_of_file", refuse)
+    with pytest.raises(StoreError, match="cannot be read: Permission denied"):
+        load_bundle(tmp_path / "food", device="cpu")
+
+
 def test_a_bundle_that_is_replaced_while_it_is_read_is_read_again(make_captioner: MakeCaptioner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As when a training finds a better one while another process captions with its best."""
     first, better = make_captioner(kind="mlp"), make_captioner(kind="linear")

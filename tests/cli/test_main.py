@@ -38,7 +38,7 @@ def test_the_commands_of_the_front_desk_are_these() -> None:
     assert sorted(COMMAND_LINES) == sorted(
         [
             *("dataset add", "dataset list", "dataset export", "dataset show", "dataset remove"),
-            *("embed", "train", "caption", "eval", "export", "doctor"),
+            *("embed", "train", "sweep", "caption", "eval", "export", "doctor"),
             *("model list", "model show", "model import", "model pull", "model use", "model remove"),
             *("runs list", "runs show", "runs compare", "runs verify", "runs remove"),
             *("recipe list", "recipe show", "recipe copy", "recipe check"),

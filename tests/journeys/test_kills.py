@@ -16,7 +16,7 @@ import pytest
 from journey_tools import ROOT
 
 pytestmark = pytest.mark.journey
-KILLS = 24
+KILLS = 14
 
 
 @pytest.mark.skipif(sys.platform != "linux" or not shutil.which("gcc"), reason="counting calls needs Linux and gcc")

@@ -135,7 +135,11 @@ def test_ctrl_c_ends_a_training_cleanly_and_keeps_its_captioner(road: Road) -> N
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "run long: stopped" in out
-    assert "clipcap caption PICTURE --model long" in err
+    assert "clipcap train long --resume" in err
     assert "Traceback" not in err
     assert bundle.exists()
+    steps = json.loads((road.home / "runs" / "long" / "run.json").read_text())["steps"]
+    resumed = run_command(road.home, "train", "long", "--resume", "--stop-after", 3)
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"run long: stopped, {steps + 3} steps" in resumed.stdout
     assert run_command(road.home, "runs", "remove", "long", "--yes").returncode == 0

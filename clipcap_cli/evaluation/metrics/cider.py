@@ -18,6 +18,7 @@ from clipcap_cli.evaluation.metrics.corpus import ORDERS, Corpus, Integers, Ngra
 from clipcap_cli.evaluation.metrics.metric import Floats, Metric, mean_metric, summed
 from clipcap_cli.evaluation.metrics.tokenizer import tokenize
 from clipcap_cli.storage.atomic import write_text
+from clipcap_cli.storage.reading import LARGEST_FILE, read_json
 
 _SIGMA = 6.0  # words
 _SCALE = 10.0
@@ -141,7 +142,7 @@ def read_frequencies(path: Path) -> DocumentFrequencies:
     """
     hint = "Such a file is made by `clipcap eval … --save-idf FILE`."
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path, LARGEST_FILE)
     except FileNotFoundError as error:
         raise InputError("there is no such file of document frequencies", where=str(path), hint=hint) from error
     except (OSError, ValueError) as error:
