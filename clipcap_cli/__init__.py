@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from clipcap_cli.errors import ClipcapError
     from clipcap_cli.evaluation.evaluate import evaluate
     from clipcap_cli.evaluation.scores import Scores
-    from clipcap_cli.export.exporting import export
+    from clipcap_cli.exports.exporting import export
     from clipcap_cli.face import embed, load, train
     from clipcap_cli.recipe import Recipe
     from clipcap_cli.training.runs import Run
@@ -57,7 +57,7 @@ _HOMES = {
     "add_dataset": "clipcap_cli.datasets.adding",
     "embed": "clipcap_cli.face",
     "evaluate": "clipcap_cli.evaluation.evaluate",
-    "export": "clipcap_cli.export",  # a room that can be called
+    "export": "clipcap_cli.exports.exporting",
     "load": "clipcap_cli.face",
     "open_dataset": "clipcap_cli.datasets.dataset",
     "train": "clipcap_cli.face",

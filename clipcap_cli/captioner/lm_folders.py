@@ -125,7 +125,10 @@ def _cached(name: str, weights: bool, revision: str | None = None) -> Path | Non
 def _is_whole(folder: Path, weights: bool) -> bool:
     """Whether an earlier download was not broken off."""
     index = folder / "model.safetensors.index.json"
-    shards = set(read_json(index)["weight_map"].values()) if index.is_file() else set()
+    try:
+        shards = set(read_json(index)["weight_map"].values()) if index.is_file() else set()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
     tokenizer = any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"))
     return tokenizer and (not weights or (bool(weight_files(folder)) and all((folder / shard).is_file() for shard in shards)))
 

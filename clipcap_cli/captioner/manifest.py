@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clipcap_cli.errors import InputError
 from clipcap_cli.recipe.schema import Decode, MapperPart
+from clipcap_cli.storage.reading import read_small
 
 FORMAT: Final = 2  # 2: may say `encoder.inside` and `language_model.revision`
 NAME = "captioner.json"
@@ -118,17 +119,19 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / NAME
     try:
-        if path.stat().st_size > LIMIT:
-            raise InputError(f"{NAME} has {path.stat().st_size:,} bytes, and no captioner says so much", where=str(path), hint=_HINT)
-        text = path.read_text(encoding="utf-8")
+        text = read_small(path, LIMIT)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(
             "no captioner is here", where=str(folder), hint=f"A bundle is a folder with {NAME} in it; `clipcap model list` lists yours."
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"this captioner cannot be read: {error}", where=str(path)) from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"this captioner cannot be read: {reason}", where=str(path), hint=_HINT) from error
     try:
         found = json.loads(text)
+        if isinstance(found, dict) and found.get("kind") == "onnx":
+            what = "this is an onnx export, which captions by itself and not through clipcap"
+            raise InputError(what, where=str(folder), hint=f"python {folder / 'caption.py'} PICTURE")
         number = found.get("format") if isinstance(found, dict) else None
         if isinstance(number, int) and number > FORMAT:
             raise InputError(f"this captioner has format {number}, and this clipcap knows {FORMAT}", where=str(path), hint="Update clipcap.")
@@ -139,3 +142,6 @@ def read_manifest(folder: Path) -> Manifest:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise InputError(f"{NAME} is not as clipcap writes it: {key + ': ' if key else ''}{first['msg']}", where=str(path), hint=_HINT) from error
+    except (ValueError, RecursionError) as error:  # a number of 10,000 digits; brackets in brackets
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise InputError(f"this captioner cannot be read: {reason}", where=str(path), hint=_HINT) from error

@@ -9,14 +9,16 @@ from typing import Literal
 
 from clipcap_cli.captioner.manifest import NAME, Manifest, is_bundle, read_manifest
 from clipcap_cli.captioner.published import PUBLISHED
-from clipcap_cli.errors import ClipcapError, InputError, MissingError
+from clipcap_cli.errors import ClipcapError, InputError, MissingError, StoreError
 from clipcap_cli.storage.atomic import remove_folder, store_errors, write_text
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.locks import hold
 from clipcap_cli.storage.names import unknown
+from clipcap_cli.storage.reading import read_small
 
 _DEFAULT = "default"
 _BEST = "best"
+_LONGEST = 200  # bytes of the name of the model in use
 _LOCK = "models"
 _WAIT_S = 10.0  # for another process that chooses or removes one: it takes an instant
 _CLOCKS_DIFFER_S = 60.0  # between this machine and one that serves its files
@@ -56,9 +58,18 @@ def list_models(home: Home) -> list[ModelInfo]:
 
 
 def model_in_use(home: Home) -> str | None:
-    """The name that `caption` takes when none is given; None if none was chosen."""
+    """The name that `caption` takes when none is given; None if none was chosen.
+
+    Raises:
+        StoreError: what was chosen cannot be read.
+    """
     path = home.models / _DEFAULT
-    return path.read_text(encoding="utf-8").strip() or None if path.is_file() else None
+    try:
+        return read_small(path, _LONGEST).strip() or None
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"the name of the model in use cannot be read ({error})", where=str(path), hint="Choose one with `clipcap model use NAME`.") from error
 
 
 def use_model(home: Home, name: str) -> None:

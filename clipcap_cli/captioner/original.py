@@ -115,6 +115,8 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     if path.is_dir():
         what = "a bundle already: name it with --model" if is_bundle(path) else "a folder"
         raise InputError(f"a checkpoint is a file, and this is {what}", where=str(path), hint="Name a .pt file.")
+    if path.exists() and not path.is_file():
+        raise InputError("this is a pipe or a device, not a file", where=str(path), hint="Name a .pt file.")
     if path.is_file() and not path.stat().st_size:
         raise InputError("this file is empty", where=str(path), hint="Bring it again.")
     try:

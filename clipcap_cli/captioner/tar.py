@@ -12,6 +12,7 @@ from pathlib import Path
 
 from clipcap_cli.captioner.manifest import CARD, LIMIT, NAME, belongs
 from clipcap_cli.errors import InputError
+from clipcap_cli.storage.reading import check_plain
 
 SUFFIX = ".tar"
 _PIECE = 1 << 20
@@ -37,6 +38,7 @@ def extract_bundle(path: Path, folder: Path) -> None:
         InputError: it is no tar of a bundle and nothing else.
     """
     try:
+        check_plain(path)
         opened = _Pieces(path)
     except OSError as error:
         raise InputError(f"this file cannot be read: {error.strerror}", where=str(path), hint=_HINT) from error

@@ -49,6 +49,11 @@ def recipes(ctx: typer.Context, incomplete: str) -> list[str]:
     return shipped_recipes(incomplete) + files
 
 
+def sweeps(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of sweeps, then what `recipes` offers."""
+    return _folders(ctx, "sweeps", incomplete) + recipes(ctx, incomplete)
+
+
 def published(incomplete: str) -> list[str]:
     """Names of the published checkpoints."""
     from clipcap_cli.captioner.published import PUBLISHED

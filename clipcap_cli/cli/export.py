@@ -48,7 +48,7 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export; anything else is left alone.")] = False,
 ) -> None:
     """Write a captioner in a form that others can use. What the store has is not changed."""
-    from clipcap_cli.export.exporting import export as exported
+    from clipcap_cli.exports.exporting import export as exported
 
     with progress() as events:
         made = exported(

@@ -23,7 +23,7 @@ from clipcap_cli._version import __version__
 from clipcap_cli.cli.out import out
 from clipcap_cli.errors import ClipcapError
 
-BUG, USAGE, UNWRITABLE, INTERRUPTED, CLOSED = 1, 2, 6, 130, 141
+BUG, USAGE, INPUT, UNWRITABLE, INTERRUPTED, CLOSED = 1, 2, 3, 6, 130, 141
 _DISKS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -67,6 +67,11 @@ def report(error: BaseException, *, arguments: Sequence[str], home: Path | None,
         case OSError(errno=number) if number in _DISKS:
             out.error(f"the output could not be written: {_DISKS[number]}", where=error.filename, hint="Free some space, or write to another place.")
             return UNWRITABLE
+        case OSError(errno=errno.ENAMETOOLONG):
+            out.error(
+                f"a name of {len(str(error.filename)):,} characters is longer than a file's can be", where=str(error.filename), hint="Check what was typed."
+            )
+            return INPUT
         case _:
             return _bug(error, arguments, home)
 

@@ -17,6 +17,7 @@ from clipcap_cli.errors import InputError
 
 # C0, C1, line and paragraph separators, bidirectional overrides, and bytes of a file name that are no UTF-8 (lone surrogates).
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_LONGEST = 4000  # characters of a message; thirty mistakes of a recipe fit
 _COLOURS = {"Error": "31", "Warning": "33", "Next": "36"}
 
 
@@ -78,9 +79,9 @@ class Out:
 
     def error(self, message: str, *, where: str | None = None, hint: str | None = None) -> None:
         """What went wrong, where, and what to do."""
-        self._labelled("Error", f"{where}: {message}" if where else message)
+        self._labelled("Error", f"{_cut(where)}: {_cut(message)}" if where else _cut(message))
         if hint:
-            _write(sys.stderr, f"  {printable(hint, keep=chr(10))}\n")
+            _write(sys.stderr, f"  {printable(_cut(hint), keep=chr(10))}\n")
 
     def confirm(self, question: str, *, yes: bool, otherwise: str) -> bool:
         """Whether to go on; `yes` answers without asking.
@@ -103,6 +104,11 @@ class Out:
         if has_colours(sys.stderr):
             heading = f"\x1b[1;{_COLOURS[label]}m{heading}\x1b[0m"
         _write(sys.stderr, f"{heading} {printable(text, keep=chr(10))}\n")
+
+
+def _cut(text: str) -> str:
+    """What was typed or found in a file may be of any length; a message is not."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
 
 
 def to_json(value: Any, indent: int | None = None) -> str:

@@ -16,6 +16,7 @@ from clipcap_cli.cli.out import out
 from clipcap_cli.cli.progress import progress
 from clipcap_cli.cli.verification import show_verification, verification_json
 from clipcap_cli.errors import PartialError
+from clipcap_cli.recipe.differences import values_told
 from clipcap_cli.words import count, duration, moment
 
 if TYPE_CHECKING:
@@ -28,15 +29,23 @@ Compared = Annotated[str, typer.Argument(metavar="RUN|MODEL|FILE", help="A capti
 _CURVE_WIDTH = 60  # characters
 
 
-@command(app, "list", examples=("clipcap runs list", "clipcap runs list --json"), json="a list of what `runs show` prints, without validations.")
+@command(
+    app,
+    "list",
+    examples=("clipcap runs list", "clipcap runs list --json"),
+    json="a list of what `runs show` prints, without path, bundle, validations and checkpoints, but with differs_in: {KEY: VALUE}.",
+)
 def list_runs() -> None:
-    """List all runs, the newest first."""
+    """List all runs, the newest first. Of trials of a sweep, and of runs of one name (food, food-2), it shows in what their recipes differ."""
     from clipcap_cli.training.runs import list_runs as stored
+    from clipcap_cli.training.varying import what_varies
 
-    infos = [run.info for run in stored(home())]
-    out.result([asdict(info) for info in infos])
+    runs = stored(home())
+    infos, apart = [run.info for run in runs], what_varies(runs)
+    out.result([{**asdict(info), "sweep": one.sweep, "differs_in": dict(one.values)} for info, one in zip(infos, apart, strict=True)])
+    differ = any(one.values for one in apart)
     out.table(
-        ("run", "status", "started", "time", "steps", "best", "dataset", "encoder", "language model"),
+        ("run", "status", "started", "time", "steps", "best", "dataset", "encoder", "language model", *(["differs in"] if differ else [])),
         [
             (
                 info.name,
@@ -48,8 +57,9 @@ def list_runs() -> None:
                 info.dataset,
                 info.encoder,
                 info.language_model,
+                *([values_told(one.values) or None] if differ else []),
             )
-            for info in infos
+            for info, one in zip(infos, apart, strict=True)
         ],
         right=("time", "best"),
     )
@@ -63,18 +73,20 @@ def list_runs() -> None:
     "show",
     examples=("clipcap runs show food", "clipcap runs show food-2 --json"),
     json="{name, status, started, dataset, dataset_version, encoder, language_model, planned_steps, steps, minutes, best_step, best_loss, best_score, "
-    "select_by, ended_because, path, bundle, validations: [{step, val_loss, score, select_by, best, seconds, samples: [{image, caption}]}], "
+    "select_by, ended_because, sweep, path, bundle, validations: [{step, val_loss, score, select_by, best, seconds, samples: [{image, caption}]}], "
     "checkpoints: [{step, path, can_resume}]}.",
 )
 def show(name: Name) -> None:
     """Show how a run went: its losses and scores, the captions it wrote on the way, and where its bundle is."""
     from clipcap_cli.training.runs import list_checkpoints, open_run
+    from clipcap_cli.training.sweeps import trials_by_run
 
     run = open_run(name, home=home())
+    sweep, trial = trials_by_run(run.home).get(name, (None, None))
     info, validations, checkpoints = run.info, [line for line in run.metrics() if "val_loss" in line], list_checkpoints(run)
     bundle = str(run.best) if run.best.is_dir() else None
     kept = [{"step": it.step, "path": str(it.path), "can_resume": it.can_resume} for it in checkpoints]
-    out.result({**asdict(info), "path": str(run.path), "bundle": bundle, "validations": validations, "checkpoints": kept})
+    out.result({**asdict(info), "sweep": sweep, "path": str(run.path), "bundle": bundle, "validations": validations, "checkpoints": kept})
     reason = f" ({info.ended_because})" if info.ended_because else ""
     out.text(f"{info.name}: {info.status}{reason}")
     out.text(f"  started        {moment(info.started)}, {duration(info.minutes * 60)}")
@@ -82,6 +94,8 @@ def show(name: Name) -> None:
     out.text(f"  dataset        {info.dataset} v{info.dataset_version}")
     out.text(f"  encoder        {info.encoder}")
     out.text(f"  language model {info.language_model}")
+    if trial:
+        out.text(f"  sweep          {sweep} ({values_told(trial.values)})")
     out.text(f"  bundle         {bundle or 'none: it ended before there was one'}")
     out.text(f"  recipe         {run.path / 'recipe.yaml'}")
     if checkpoints:

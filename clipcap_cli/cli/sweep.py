@@ -11,6 +11,7 @@ from clipcap_cli.cli.failures import INTERRUPTED
 from clipcap_cli.cli.options import command, home, settings
 from clipcap_cli.cli.out import out
 from clipcap_cli.cli.progress import progress
+from clipcap_cli.recipe.differences import value_told
 from clipcap_cli.words import duration
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _show(ranking: Ranking) -> None:
         [
             (
                 place.run,
-                *(place.values[key] for key in keys),
+                *(value_told(place.values[key]) for key in keys),
                 None if place.score is None else f"{place.score:.3f}",
                 place.interval and f"{place.interval.low:.3f} to {place.interval.high:.3f}",
                 *_against(place),

@@ -13,6 +13,7 @@ from clipcap_cli.datasets.records import Evidence, Reader, ReaderOptions
 from clipcap_cli.datasets.tables import missing_columns, read_head
 from clipcap_cli.errors import InputError
 from clipcap_cli.storage.names import nearest
+from clipcap_cli.storage.reading import check_plain
 from clipcap_cli.words import count
 
 _LOOKED_FOR = "Looked for Flickr8k.token.txt, metadata.csv or metadata.jsonl, a captions table (CSV or TSV), and a .txt beside each picture."
@@ -29,6 +30,8 @@ def detect(source: Path, options: ReaderOptions) -> tuple[Reader, Evidence]:
     try:
         if not source.exists():
             raise _not_there(source)
+        if not source.is_dir():
+            check_plain(source)
     except OSError as error:
         raise InputError(f"this cannot be read: {error.strerror}", where=str(source)) from error
     for reader in known_readers():

@@ -19,12 +19,9 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from clipcap_cli.datasets.pictures import picture_header
+from clipcap_cli.datasets.pictures import MAX_BYTES, picture_header
 from clipcap_cli.errors import InputError
 from clipcap_cli.storage.hashing import image_id_of
-
-# A picture file of more bytes is not read: it would not fit beside others into memory.
-MAX_BYTES = 1 << 29
 
 _BATCH = 128
 _WORTH_HELPERS = 1_000  # pictures; fewer are done before helpers have started

@@ -71,8 +71,8 @@ def read_original(path: Path) -> OriginalData:
         stat = path.stat()
     except OSError as error:
         raise InputError("there is no such file", where=str(path), hint=_HINT) from error
-    if path.is_dir():
-        raise InputError("this is a folder", where=str(path), hint=_HINT)
+    if not path.is_file():
+        raise InputError("this is a folder" if path.is_dir() else "this is a pipe or a device, not a file", where=str(path), hint=_HINT)
     return _read(path, stat.st_size, stat.st_mtime_ns)
 
 

@@ -12,13 +12,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from clipcap_cli.errors import InputError
+from clipcap_cli.storage.reading import check_plain
 
 # The largest phone cameras make 200 megapixels; what is larger is 600 MB and more of RGB, and hardly ever meant.
 MAX_PIXELS = 200_000_000
+# A picture file of more bytes is not read: it would not fit beside others into memory.
+MAX_BYTES = 1 << 29
 
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "MPO", "PPM", "AVIF", "JPEG2000")
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".ppm", ".pgm", ".jp2"})
@@ -62,6 +66,16 @@ def open_picture(data: bytes, where: str) -> Image.Image:
         return to_rgb(image)
     except Exception as error:  # decoders raise whatever damaged bytes lead them to
         raise _unreadable(error, where) from error
+
+
+def read_picture(path: Path) -> bytes:
+    """The bytes of a picture's file.
+
+    Raises:
+        OSError: it cannot be read, is no plain file, or has more than MAX_BYTES.
+    """
+    check_plain(path, MAX_BYTES)
+    return path.read_bytes()
 
 
 def picture_header(data: bytes, where: str) -> tuple[int, int]:

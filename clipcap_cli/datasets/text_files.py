@@ -5,6 +5,10 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
+from clipcap_cli.storage.reading import check_plain
+
+MAX_BYTES = 1 << 32  # of a table; the one of Conceptual 12M has 2.7 GB
+
 _PIECE = 1 << 16  # bytes
 _MARKS = (  # the longer ones first: UTF-32's begins with UTF-16's
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -15,13 +19,14 @@ _MARKS = (  # the longer ones first: UTF-32's begins with UTF-16's
 )
 
 
-def text_encoding(path: Path) -> str:
+def text_encoding(path: Path, limit: int = MAX_BYTES) -> str:
     """The encoding of a text file: by its mark, else UTF-8 if it is that, else UTF-16 by its zero bytes, else Windows-1252.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be read, is no plain file, or has more than `limit` bytes.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
+    check_plain(path, limit)
     with path.open("rb") as stream:
         start = stream.read(_PIECE)
         for mark, encoding in _MARKS:

@@ -20,7 +20,7 @@ from clipcap_cli.datasets.splits import in_order
 from clipcap_cli.errors import StoreError
 from clipcap_cli.storage.atomic import write_json
 from clipcap_cli.storage.hashing import sha256_of_file
-from clipcap_cli.storage.reading import parse_json, read_small
+from clipcap_cli.storage.reading import LARGEST_FILE, parse_json, read_small
 
 FORMAT = 1
 DATASET_FILE = "dataset.json"
@@ -29,6 +29,7 @@ IMAGES_FILE = "images.parquet"
 CAPTIONS_FILE = "captions.parquet"
 PROBLEMS_FILE = "problems.jsonl"
 
+_PROBLEMS_AT_MOST = 2**30  # bytes of problems.jsonl
 _RESTORE = "Restore the file, or remove the dataset (`clipcap dataset remove {name}`) and add it again."
 
 
@@ -143,7 +144,7 @@ def read_problems(path: Path) -> list[Problem]:
         StoreError: the file is missing or damaged.
     """
     try:
-        return [Problem(**parse_json(line)) for line in read_small(path, _PROBLEMS_AT_MOST).splitlines()]
+        return [Problem(**parse_json(line)) for line in read_small(path, LARGEST_FILE).splitlines()]
     except FileNotFoundError as error:
         raise damaged(path, "the file is missing") from error
     except (OSError, ValueError, TypeError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,9 +61,10 @@ class Checked:
 
 
 def store_folders(home: Home) -> list[Path]:
-    """The folders of all stores, by name."""
+    """The folders of all stores, by name; one that holds nothing yet is none: a process that was killed had only begun it."""
     room = home.embeddings
-    return sorted(path for path in room.iterdir() if path.is_dir() and not path.name.startswith(".")) if room.is_dir() else []
+    there = [path for path in room.iterdir() if path.is_dir() and not path.name.startswith(".")] if room.is_dir() else []
+    return sorted(path for path in there if any(not file.name.startswith(".") for file in path.iterdir()))
 
 
 def facts_of(folder: Path) -> StoreFacts:

@@ -21,7 +21,7 @@ from PIL import Image
 
 from clipcap_cli.datasets.dataset import Dataset
 from clipcap_cli.datasets.dataset import Image as DatasetImage
-from clipcap_cli.datasets.pictures import open_picture, to_rgb
+from clipcap_cli.datasets.pictures import open_picture, read_picture, to_rgb
 from clipcap_cli.datasets.records import Problem
 from clipcap_cli.embeddings.store import EmbeddingStore, open_store
 from clipcap_cli.encoders.base import ImageEncoder, Pixels, Vectors
@@ -199,7 +199,7 @@ def _open(source: Source | str, where: str, image_id: str | None) -> Image.Image
         return to_rgb(Image.fromarray(np.ascontiguousarray(source)))
     if not isinstance(source, bytes):
         try:
-            source = Path(source).read_bytes()
+            source = read_picture(Path(source))
         except OSError as error:
             raise InputError(f"this picture cannot be read: {error.strerror or error}", hint="Put it back, or add the dataset again.") from error
     if image_id is not None and image_id_of(source) != image_id:

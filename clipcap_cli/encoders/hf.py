@@ -187,7 +187,7 @@ def _tower(name: str, config: Any, folder: Path) -> nn.Module:
 
 def _tokenizer(folder: Path, *, pad_to_end: bool, length: int) -> Callable[[list[str]], dict[str, Tensor]]:
     with _quiet(folder):
-        tokenizer = _transformers("AutoTokenizer").from_pretrained(folder, local_files_only=True)
+        tokenizer = _transformers("AutoTokenizer").from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     # SigLIP was trained on texts padded to the full length, with no mask.
     wanted = ["input_ids"] if pad_to_end else ["input_ids", "attention_mask"]
 

@@ -19,6 +19,7 @@ from clipcap_cli.datasets.tables import CAPTION_ALIASES, IMAGE_ALIASES, read_hea
 from clipcap_cli.datasets.text_files import text_encoding
 from clipcap_cli.errors import InputError
 from clipcap_cli.storage.atomic import write_text
+from clipcap_cli.storage.reading import LARGEST_FILE, parse_json
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
 _FORM = 'Captions come as COCO results [{"image_id": "a.jpg", "caption": "…"}], as JSON lines of such objects, or as CSV with the header image,caption.'
@@ -51,7 +52,7 @@ def read_predictions(path: Path, options: ReaderOptions | None = None) -> list[P
         if kind in (".csv", ".tsv"):
             found = list(_rows(path, options or ReaderOptions()))
         else:
-            text = path.read_text(encoding=text_encoding(path))
+            text = path.read_text(encoding=text_encoding(path, LARGEST_FILE))
             found = list(_lines(text, path) if kind in (".jsonl", ".ndjson") else _document(text, path))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"this file of captions cannot be read: {error}", where=str(path), hint=_FORM) from error
@@ -201,8 +202,6 @@ def _entry(entry: Any, where: str, files: Mapping[Any, str]) -> Prediction:
 
 def _parsed(text: str, where: str) -> Any:
     try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise InputError("this JSON is nested too deeply to be a file of captions", where=where, hint=_FORM) from error
+        return parse_json(text)
     except ValueError as error:
         raise InputError(f"this is not JSON: {error}", where=where, hint=_FORM) from error

@@ -151,7 +151,9 @@ def _of_scores(places: Sequence[Place], trials: int, by: str) -> list[str]:
     if not others:
         return [f"{best.run} is the only trial that has finished: there is nothing to compare it with"]
     alike = [place.run for place in others if place.behind and not place.behind.is_real]
-    if others[0].run in alike:
+    if {key for key in best.values if best.values[key] != others[0].values[key]} == {_SEED}:
+        told = [f"{best.run} and the next, {others[0].run}, differ in nothing but their seed: what lies between them is luck"]
+    elif others[0].run in alike:
         told = [f"{best.run} is not distinguishable from the next, {others[0].run}: pictures differ more than these two do"]
     else:
         told = [f"{best.run} is better than the next, {others[0].run}, beyond what the choice of pictures explains"]
@@ -167,6 +169,8 @@ def _of_losses(sweep: Sweep, places: Sequence[Place]) -> list[str]:
     if not places:
         return ["No trial has finished"]
     told = ["No intervals: a loss is a mean over tokens, written down without its pictures, so it is not known which differences are real"]
+    if all(trial.recipe.dataset.val is None for trial in sweep.trials.values()):
+        told.append("These are losses of captions that were learned: they say nothing of other pictures, since the recipe validates on none")
     models = {trial.recipe.language_model.name for trial in sweep.trials.values()}
     if len(models) > 1:
         told.append("Losses of different language models count different tokens, and cannot be compared: select by cider instead")

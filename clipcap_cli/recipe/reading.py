@@ -14,10 +14,13 @@ from pydantic import BaseModel, ValidationError
 from clipcap_cli.errors import InputError
 from clipcap_cli.recipe.schema import Recipe
 from clipcap_cli.storage.names import nearest, unknown
+from clipcap_cli.storage.reading import read_small
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 SHIPPED = next(folder for folder in (_PACKAGE / "shipped_recipes", _PACKAGE.parent / "recipes") if folder.is_dir())
 _EXTENDS = "extends"
+_LARGEST = 64 * 2**10  # bytes; the largest that clipcap ships has 2,000
+_MOST_NODES = 10_000  # keys and values, with what `*name` repeats
 
 Key = tuple[str, ...]
 
@@ -101,16 +104,17 @@ def _parse_override(text: str) -> tuple[str, Any]:
         raise InputError(f"{text!r} does not set a key", where="command line", hint="Write key.sub=value, as in train.epochs=3.")
     try:
         return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise InputError(f"the value of {key!r} is not YAML: {value!r}", where="command line", hint="Put it in quotes.") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"the value of {key!r} is not YAML: {value!r:.60}", where="command line", hint="Put it in quotes.") from error
 
 
 def _read(path: Path, opened: tuple[Path, ...]) -> _Document:
     if path.resolve() in opened:
         raise InputError("this recipe extends itself", where=str(path), hint=f"Take one of the '{_EXTENDS}:' lines out.")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_small(path, _LARGEST)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
+        _check_size(root, path)
         values = yaml.safe_load(text) or {}
     except UnicodeDecodeError as error:
         raise InputError("this recipe is not UTF-8 text", where=str(path), hint="Recipes are YAML files; `clipcap recipe list` shows some.") from error
@@ -123,6 +127,9 @@ def _read(path: Path, opened: tuple[Path, ...]) -> _Document:
             where=f"{path}:{mark.line + 1}" if mark else str(path),
             hint="Compare it with `clipcap recipe show quickstart`.",
         ) from error
+    except (ValueError, RecursionError) as error:  # a 13th month; brackets in brackets
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise InputError(f"this recipe cannot be read: {reason}", where=str(path), hint="Compare it with `clipcap recipe show quickstart`.") from error
     if not isinstance(values, dict):
         raise InputError(
             f"a recipe is a list of 'key: value' lines, not {values!r:.60}", where=str(path), hint="Compare it with `clipcap recipe show quickstart`."
@@ -138,6 +145,21 @@ def _read(path: Path, opened: tuple[Path, ...]) -> _Document:
     beside = path.parent / parent
     base = _read(beside if beside.is_file() else find_recipe(parent), (*opened, path.resolve()))
     return _Document(_merge(base.values, values), {**base.places, **places})
+
+
+def _check_size(root: yaml.Node | None, path: Path) -> None:
+    """A few lines of YAML can stand for any number of values, since `*name` repeats what `&name` marks: they are counted before they are made."""
+    nodes = [root] if root else []
+    count = 0
+    while nodes:
+        node = nodes.pop()
+        count += 1
+        if count > _MOST_NODES:
+            raise InputError(f"this recipe has more than {_MOST_NODES:,} values", where=str(path), hint="Compare it with `clipcap recipe show quickstart`.")
+        if isinstance(node, yaml.MappingNode):
+            nodes += [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            nodes += node.value
 
 
 def _find_places(node: yaml.MappingNode, above: Key, path: Path, places: dict[Key, str]) -> None:

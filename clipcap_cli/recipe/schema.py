@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from clipcap_cli.errors import InputError
 from clipcap_cli.recipe.presets import PRESETS
+from clipcap_cli.storage.names import check_name
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -191,3 +193,11 @@ class Recipe(Part):
         default_factory=lambda: CheckpointPart.model_validate({}), description="When a training is written down, to be gone on with."
     )
     decode: Decode = Field(default_factory=lambda: Decode.model_validate({}), description="How captions are written, by default.")
+
+    @field_validator("name")
+    @classmethod
+    def _can_name_a_folder(cls, name: str) -> str:
+        try:
+            return check_name(name, "run")
+        except InputError as error:
+            raise ValueError(error.message) from error

@@ -100,7 +100,7 @@ def list_repo(name: str, *, revision: str | None = None) -> tuple[str, dict[str,
     """
     what = f"the model {check_repo(name)}"
     if is_offline():
-        raise MissingError(f"{what} is on the hub, and clipcap is offline", hint="Type this again without --offline and CLIPCAP_OFFLINE.")
+        raise MissingError(f"{what} would come from the hub, and clipcap is offline", hint="Type this again without --offline and CLIPCAP_OFFLINE.")
 
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RevisionNotFoundError

@@ -15,6 +15,7 @@ import yaml
 
 from clipcap_cli.errors import InputError
 from clipcap_cli.recipe import Recipe, load_recipe
+from clipcap_cli.recipe.differences import values_told
 from clipcap_cli.recipe.reading import parse_values
 
 LARGEST = 500  # trials: more is a slip of the finger rather than a plan
@@ -158,7 +159,7 @@ def _read_axis(text: str) -> tuple[str, tuple[Any, ...] | Range]:
         return key, tuple(parse_values([text]).values())
     try:
         values = yaml.safe_load(f"[{written}]")
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # also a 13th month, and brackets in brackets
         hint = "Put values that hold commas, brackets or colons in quotes."
         raise InputError(f"the values of {key!r} are not YAML: {written!r:.80}", where="command line", hint=hint) from error
     if not isinstance(values, list) or written.rstrip().endswith(","):
@@ -239,8 +240,7 @@ def _check_together(trials: Sequence[Trial]) -> None:
     for number, trial in enumerate(trials, 1):
         first = first_of.setdefault(trial.recipe.model_dump_json(), number)
         if first != number:
-            values = ", ".join(f"{key}={value}" for key, value in trial.values.items())
-            raise InputError(f"trials {first} and {number} are the same: {values}", where="command line", hint="Give each value once.")
+            raise InputError(f"trials {first} and {number} are the same: {values_told(trial.values)}", where="command line", hint="Give each value once.")
     for key in _COMMON:
         found = list(dict.fromkeys(repr(_value_of(trial.recipe, key)) for trial in trials))
         if len(found) > 1:

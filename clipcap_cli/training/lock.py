@@ -33,6 +33,7 @@ from clipcap_cli.errors import StoreError
 from clipcap_cli.recipe import Recipe
 from clipcap_cli.storage.hashing import sha256_of_bytes, sha256_of_file
 from clipcap_cli.storage.home import Home
+from clipcap_cli.storage.hub import HUB_ID, cached_folder
 from clipcap_cli.storage.reading import read_json
 from clipcap_cli.training import surroundings
 from clipcap_cli.training.runs import Run, list_runs
@@ -75,7 +76,7 @@ def data_facts(recipe: Recipe, dataset: Dataset | None) -> dict[str, Any]:
 
 def encoder_facts(recipe: Recipe, dataset: Dataset | None, encoder: ImageEncoder, home: Home) -> dict[str, Any]:
     """The encoder, and the rows of its store that are used."""
-    facts: dict[str, Any] = {"spec": encoder.spec, "fingerprint": encoder.fingerprint, "precision": encoder.precision}
+    facts: dict[str, Any] = {"spec": encoder.spec, "fingerprint": encoder.fingerprint, "precision": encoder.precision, "revision": _revision_of(encoder.spec)}
     if dataset is None:
         return facts
     store = open_store(home, encoder)
@@ -181,6 +182,13 @@ def run_of(recipe: Recipe, home: Home) -> Run | None:
         if lock is not None and lock.asked == asked:
             return run
     return None
+
+
+def _revision_of(spec: str) -> str | None:
+    """The hub's revision of an encoder that came from there."""
+    family, _, name = spec.partition(":")
+    folder = cached_folder(name) if family == "hf" and HUB_ID.fullmatch(name) else None
+    return revision_of(folder) if folder else None
 
 
 def _hash_of_pairs(pairs: Pairs) -> str:

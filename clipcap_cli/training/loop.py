@@ -143,10 +143,12 @@ def run_loop(learner: Learner, train: Samples, recipe: Recipe, position: Positio
     prefix_length = learner.captioner.mapper.prefix_length
     began = time.monotonic() - position.seconds
     rates = _Rates()
-    ended: str | None = None
+    validates = hooks.validate is not None
+    # A run that was killed behind its last checkpoint may have nothing more to learn.
+    ended = _reason_to_end(position, steps, settings, time_is_up=False, validates=validates)
     events(Started("train", steps, "steps", done=position.step))
     learner.begin()
-    for epoch, group in itertools.islice(_groups_of_batches(train, recipe, position.step), steps - position.step):
+    for epoch, group in _groups_of_batches(train, recipe, position.step) if ended is None else ():
         learned = learner.step([make_batch(train, members, prefix_length) for members in group])
         position.add(learned)
         rates.add(sum(map(len, group)), learned.targets)
@@ -161,7 +163,7 @@ def run_loop(learner: Learner, train: Samples, recipe: Recipe, position: Positio
             with rates.paused():
                 _validate(position, hooks)
             position.seconds = time.monotonic() - began
-        ended = _reason_to_end(position, steps, settings, time_is_up=time_is_up, validates=hooks.validate is not None)
+        ended = _reason_to_end(position, steps, settings, time_is_up=time_is_up, validates=validates)
         hooks.stepped(position, stopped and ended is None)
         if stopped or ended is not None:
             break

@@ -20,6 +20,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
+
 from clipcap_cli.captioner.manifest import is_bundle
 from clipcap_cli.errors import InputError, StoreError
 from clipcap_cli.recipe import Recipe, find_recipe, load_recipe
@@ -27,7 +29,7 @@ from clipcap_cli.storage.atomic import remove_folder, store_errors, write_json
 from clipcap_cli.storage.home import Home, open_home
 from clipcap_cli.storage.locks import hold, is_held
 from clipcap_cli.storage.names import unknown
-from clipcap_cli.storage.reading import read_json
+from clipcap_cli.storage.reading import parse_json, read_json
 
 RUN_FILE = "run.json"
 CHECKPOINTS, RESUME, STATE = "checkpoints", "resume", "state.json"
@@ -99,10 +101,11 @@ class Run:
         """
         path = self.path / RUN_FILE
         try:
-            return RunInfo(**read_json(path))
-        except (OSError, ValueError, TypeError) as error:
+            return TypeAdapter(RunInfo).validate_python(read_json(path))
+        except (OSError, ValueError) as error:
+            reason = _first_mistake(error) if isinstance(error, ValidationError) else error
             raise StoreError(
-                f"the run's record cannot be read ({error})", where=str(path), hint=f"Remove it with `clipcap runs remove {self.name}`."
+                f"the run's record cannot be read ({reason})", where=str(path), hint=f"Remove it with `clipcap runs remove {self.name}`."
             ) from error
 
     @property
@@ -111,16 +114,19 @@ class Run:
         return load_recipe(self.path / "recipe.yaml")
 
     def metrics(self) -> Iterator[dict[str, Any]]:
-        """The lines of metrics.jsonl; a last line that was cut by a crash is left out."""
+        """The lines of metrics.jsonl up to the first that is no JSON object: the last one may have been cut by a crash."""
         path = self.path / "metrics.jsonl"
         if not path.exists():
             return
-        with path.open(encoding="utf-8") as stream:
+        with path.open(encoding="utf-8", errors="replace") as stream:
             for line in stream:
                 try:
-                    yield json.loads(line)
+                    values = parse_json(line)
                 except ValueError:
                     return
+                if not isinstance(values, dict):
+                    return
+                yield values
 
     def metrics_bytes(self) -> int:
         """How long metrics.jsonl is, when all of it has reached the disk."""
@@ -147,6 +153,11 @@ class Run:
         path = self.path / "metrics.jsonl"
         with store_errors(path), path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(values, ensure_ascii=False) + "\n")
+
+
+def _first_mistake(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first["loc"] else first["msg"]
 
 
 @dataclass(frozen=True)
@@ -240,14 +251,15 @@ def find_run(name: str, home: Home, *, first: bool = False) -> Run | None:
     path = Path(name).expanduser()
     if path.parent.as_posix() == "runs" or path.absolute().parent == home.runs:
         run = Run(home, path.name)
-    elif path.parent.as_posix() == "." and (first or not _is_recipe(name)):
+    elif path.parent.as_posix() == "." and (first or not is_recipe(name)):
         run = Run(home, name)
     else:
         return None
     return run if (run.path / RUN_FILE).is_file() else None
 
 
-def _is_recipe(name: str) -> bool:
+def is_recipe(name: str) -> bool:
+    """Whether a recipe is meant: a file, or the name of a shipped one."""
     try:
         return bool(find_recipe(name))
     except InputError:

@@ -7,15 +7,16 @@ from typing import Any
 
 from clipcap_cli.errors import ClipcapError, InputError, StoreError
 from clipcap_cli.events import Listener, Note, silent
+from clipcap_cli.recipe.differences import values_told
 from clipcap_cli.storage.home import Home, open_home
 from clipcap_cli.training.grid import Draw, Plan, plan_trials
 from clipcap_cli.training.lock import read_lock
 from clipcap_cli.training.material import open_material
-from clipcap_cli.training.runs import RUN_FILE, Run
-from clipcap_cli.training.sweeps import Sweep, dataset_version_of, open_sweep, sweep_of
+from clipcap_cli.training.runs import RUN_FILE, Run, is_recipe
+from clipcap_cli.training.sweeps import Sweep, dataset_version_of, list_sweeps, open_sweep, sweep_of
 from clipcap_cli.training.train import resume, train
 from clipcap_cli.training.validation import ScorerFactory
-from clipcap_cli.words import count
+from clipcap_cli.words import count, duration
 
 
 def find_sweep(
@@ -33,7 +34,7 @@ def find_sweep(
         StoreError: the store cannot be written, or the sweep's record is damaged.
     """
     home, settings = home or open_home(), list(settings)
-    if not settings and draw is None:
+    if not settings and draw is None and (name in list_sweeps(home) or not is_recipe(name)):
         return open_sweep(name, home)
     return _sweep_of_plan(plan_trials(name, settings, draw), sweep_name, home, events)
 
@@ -66,8 +67,9 @@ def run_sweep(sweep: Sweep, *, retry_failed: bool = False, device: str = "auto",
             sweep = sweep.with_failures({})
         to_do = [run for run in sweep.trials if run not in sweep.failures and not has_finished(sweep, run)]
         events(Note(_told(sweep, to_do)))
-        for name in to_do:
-            number = list(sweep.trials).index(name) + 1
+        is_timed = False
+        for place, name in enumerate(to_do, 1):
+            number, left = list(sweep.trials).index(name) + 1, len(to_do) - place
             events(Note(f"trial {number} of {len(sweep.trials)}, {name}: {values_told(sweep.trials[name].values)}"))
             try:
                 run = _carry_out(sweep, name, {"device": device, "events": events, "scorer": scorer})
@@ -80,6 +82,10 @@ def run_sweep(sweep: Sweep, *, retry_failed: bool = False, device: str = "auto",
                 continue
             if run.info.status == "stopped":
                 return run
+            if left and not is_timed:
+                took = run.info.minutes * 60
+                events(Note(f"{name} took {duration(took)}: the {count(left, 'trial')} after it will need about {duration(took * left)} if they are like it"))
+                is_timed = True
     return None
 
 
@@ -94,11 +100,6 @@ def has_finished(sweep: Sweep, name: str) -> bool:
     return run is not None and run.info.status == "finished"
 
 
-def values_told(values: Any) -> str:
-    """`train.lr=1e-05, mapper.kind=mlp`."""
-    return ", ".join(f"{key}={value}" for key, value in values.items())
-
-
 def _carry_out(sweep: Sweep, name: str, how: dict[str, Any]) -> Run:
     run = _run_of(sweep, name)
     return train(sweep.recipe_of(name), home=sweep.home, **how) if run is None else resume(run, **how)
@@ -107,8 +108,11 @@ def _carry_out(sweep: Sweep, name: str, how: dict[str, Any]) -> Run:
 def _run_of(sweep: Sweep, name: str) -> Run | None:
     """The run of a trial; None where it has not begun."""
     run = Run(sweep.home, name)
-    if not (run.path / RUN_FILE).is_file():
+    if not run.path.exists():
         return None
+    if not (run.path / RUN_FILE).is_file():
+        hint = "Move it away, or begin a sweep of another name."
+        raise InputError(f"what lies where the trial {name!r} belongs is no run", where=str(run.path), hint=hint)
     lock = read_lock(run.path)
     if lock is None or lock.asked != sweep.recipe_of(name).model_dump(mode="json"):
         hint = f"Remove it with `clipcap runs remove {name}`, or begin a sweep of another name."

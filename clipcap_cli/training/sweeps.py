@@ -6,7 +6,6 @@ Whether a trial has finished is what its run says, so that there are no two reco
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +22,7 @@ from clipcap_cli.storage.atomic import new_folder, write_json
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.locks import hold
 from clipcap_cli.storage.names import check_name, unknown
+from clipcap_cli.storage.reading import read_json
 from clipcap_cli.training.grid import Draw, Plan, Trial
 
 FORMAT = 1
@@ -95,7 +95,7 @@ def open_sweep(name: str, home: Home) -> Sweep:
         raise unknown("sweep", name, list_sweeps(home), listing="clipcap runs list")
     path = home.sweeps / name / SWEEP_FILE
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = read_json(path)
         if facts["format"] > FORMAT:
             raise StoreError(
                 f"this sweep has format {facts['format']}, newer than the {FORMAT} that this clipcap knows", where=str(path), hint="Update clipcap."
@@ -111,7 +111,7 @@ def open_sweep(name: str, home: Home) -> Sweep:
             trials={str(trial["run"]): Trial(dict(trial["values"]), Recipe.model_validate(trial["recipe"])) for trial in facts["trials"]},
             failures={str(run): str(reason) for run, reason in facts["failures"].items()},
         )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         hint = f"Bring it back as it was, or move {path.parent} away and begin a sweep of another name."
         raise StoreError(f"this sweep's record cannot be read ({type(error).__name__})", where=str(path), hint=hint) from error
 
@@ -197,12 +197,12 @@ def _as_json(sweep: Sweep) -> dict[str, Any]:
     }
 
 
-def sweeps_by_run(home: Home) -> dict[str, str]:
-    """The sweep of each run that is a trial; a sweep that cannot be read has none."""
-    found = {}
+def trials_by_run(home: Home) -> dict[str, tuple[str, Trial]]:
+    """The sweep of each run that is a trial, and what it tries; a sweep whose record cannot be read has none."""
+    found: dict[str, tuple[str, Trial]] = {}
     for name in list_sweeps(home):
         try:
-            found.update(dict.fromkeys(open_sweep(name, home).trials, name))
+            found.update((run, (name, trial)) for run, trial in open_sweep(name, home).trials.items())
         except ClipcapError:
             continue
     return found

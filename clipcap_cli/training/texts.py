@@ -14,6 +14,9 @@ from clipcap_cli.datasets.dataset import Pairs
 from clipcap_cli.datasets.records import clean_caption
 from clipcap_cli.embeddings.texts import text_ids
 from clipcap_cli.errors import InputError
+from clipcap_cli.storage.reading import check_plain
+
+_LARGEST = 2**30  # bytes; the captions of Conceptual 12M have 0.9 GB
 
 
 def pairs_of_texts(texts: list[str]) -> Pairs:
@@ -31,6 +34,7 @@ def read_texts(path: str) -> list[str]:
     """
     file = Path(path).expanduser()
     try:
+        check_plain(file, _LARGEST)
         texts = [caption for line in file.read_text(encoding="utf-8-sig").splitlines() if (caption := clean_caption(line))]
     except FileNotFoundError as error:
         raise InputError(

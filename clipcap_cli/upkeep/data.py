@@ -8,16 +8,17 @@ from pathlib import Path
 
 from clipcap_cli.datasets.checking import check_version
 from clipcap_cli.datasets.dataset import Dataset, open_dataset
+from clipcap_cli.datasets.pictures import read_picture
 from clipcap_cli.datasets.versions import DATASET_FILE, damaged, read_json, version_folder
 from clipcap_cli.embeddings.checking import Group, StoreFacts, check_store, drop_rows, facts_of, store_folders
 from clipcap_cli.embeddings.index import DamagedError
 from clipcap_cli.encoders.openai_models import OPENAI_MODELS, own_file
 from clipcap_cli.errors import ClipcapError, StoreError
+from clipcap_cli.storage import reading
 from clipcap_cli.storage.atomic import remove_folder
 from clipcap_cli.storage.hashing import image_id_of, sha256_quietly
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.locks import hold
-from clipcap_cli.storage.reading import read_json
 from clipcap_cli.upkeep.findings import Finding, Looked, Read, size_of
 
 _DROP = "clipcap cache prune damaged"
@@ -83,7 +84,7 @@ def look_at_pictures(home: Home, looked: Looked, read: Read) -> None:
                 continue
             looked.things += 1
             try:
-                data = image.path.read_bytes()
+                data = read_picture(image.path)
                 what = None if image_id_of(data) == image.image_id else "this picture has changed since it was added"
                 read(len(data))
             except OSError as error:
@@ -163,7 +164,7 @@ def look_at_weights(home: Home, looked: Looked, read: Read) -> None:
 def _remembered(home: Home) -> dict[Path, str]:
     """The files whose SHA-256 is in hashes.json and that have the size and time that they had then."""
     try:
-        entries = read_json(home.weights / "hashes.json")
+        entries = reading.read_json(home.weights / "hashes.json")
         return {Path(name): str(entry["sha256"]) for name, entry in entries.items() if _is_untouched(Path(name), entry)}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}

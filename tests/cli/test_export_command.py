@@ -20,7 +20,7 @@ Clipcap = Callable[..., Any]
         ("export food --format hub --repo food", 3, "'food' cannot name a repository of the hub"),
         ("export food --license MIT!", 3, "'MIT!' is no licence as the hub writes them"),
         ("export coco-mlp", 4, "clipcap model pull coco-mlp"),
-        ("model pull me/food", 4, "the model me/food is on the hub, and clipcap is offline"),
+        ("model pull me/food", 4, "the model me/food would come from the hub, and clipcap is offline"),
         ("model pull me/food/x", 3, "'me/food/x' cannot name a repository of the hub"),
         ("model import none.tar", 3, "this file cannot be read"),
     ],

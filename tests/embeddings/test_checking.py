@@ -145,3 +145,11 @@ def test_a_flipped_bit_of_the_index_is_found_or_changes_nothing(store):
         else:
             assert np.array_equal(store.gather(ids), vectors_of(1, 2, 3, 4, 5, 6, 7))
     assert found > 10
+
+
+def test_a_store_that_had_only_been_begun_when_its_process_was_killed_is_none(home):
+    (home.embeddings / "0123456789abcdef-fp32").mkdir(parents=True)
+    (home.embeddings / "0123456789abcdef-fp32" / ".encoder.json.1-000000-00000000.part").touch()
+    assert store_folders(home) == []
+    (home.embeddings / "0123456789abcdef-fp32" / "vectors-00000.f16").touch()
+    assert [folder.name for folder in store_folders(home)] == ["0123456789abcdef-fp32"]

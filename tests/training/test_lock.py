@@ -14,6 +14,7 @@ from clipcap_cli.embeddings.pipeline import embed_dataset
 from clipcap_cli.embeddings.store import open_store
 from clipcap_cli.errors import StoreError
 from clipcap_cli.recipe import load_recipe
+from clipcap_cli.training import lock
 from clipcap_cli.training.lock import data_facts, encoder_facts, read_lock, start_facts
 from clipcap_cli.training.train import train
 
@@ -66,6 +67,16 @@ def test_a_vector_that_changed_in_the_store_changes_the_hash_of_the_rows(colours
     after = encoder_facts(recipe, colours, encoder, home)
     assert (before["rows"], before["fingerprint"]) == (after["rows"], after["fingerprint"])
     assert before["rows_sha256"] != after["rows_sha256"]
+
+
+def test_the_revision_of_an_encoder_from_the_hub_is_written_down(home, recipe, tmp_path, monkeypatch):
+    class FromTheHub(ColourEncoder):
+        spec = "hf:some/clip"
+
+    revision = "0123456789" * 4
+    monkeypatch.setattr(lock, "cached_folder", lambda name: tmp_path / "snapshots" / revision if name == "some/clip" else None)
+    assert encoder_facts(recipe, None, FromTheHub(), home)["revision"] == revision
+    assert encoder_facts(recipe, None, ColourEncoder(), home)["revision"] is None
 
 
 def test_another_tokenizer_is_another_start(home, recipe, tmp_path):

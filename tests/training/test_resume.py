@@ -97,6 +97,28 @@ def test_a_run_without_a_checkpoint_begins_again_under_its_name(colours, home):
     assert sameness(train("quickstart", settings(**DRAWING), home=home), run).is_exact
 
 
+@pytest.mark.parametrize(("changes", "steps"), [({}, 12), ({"train__lr": 1e-12, "train__lm_lr": 1e-12, "train__patience": 1, "train__validate_every": 1}, 2)])
+def test_a_run_that_was_killed_behind_its_last_step_only_has_to_be_ended(colours, home, monkeypatch, changes, steps):
+    recipe = settings(**{**DRAWING, "encoder__noise": 0.0, "checkpoints__every_steps": 1, **changes})
+    whole = train("quickstart", recipe, home=home)
+    save = train_module.save_bundle
+
+    def crash(captioner, folder):
+        if folder.name == "last":
+            raise RuntimeError("the power is gone")
+        save(captioner, folder)
+
+    monkeypatch.setattr(train_module, "save_bundle", crash)
+    with pytest.raises(RuntimeError, match="power"):
+        train("quickstart", recipe, home=home)
+    monkeypatch.setattr(train_module, "save_bundle", save)
+    run = resume(Run(home, "quickstart-2"))
+
+    assert (run.info.status, run.info.steps) == ("finished", steps)
+    assert run.info.ended_because == whole.info.ended_because
+    assert sameness(whole, run).is_exact
+
+
 def test_an_older_checkpoint_can_be_chosen_and_later_ones_are_made_again(colours, home):
     recipe = settings(**DRAWING, checkpoints__every_steps=2, checkpoints__keep_last=10)
     run = train("quickstart", recipe, home=home, stop_after=9)

@@ -19,6 +19,8 @@ from clipcap_cli.words import count
 # What people lay into a folder of pictures for people, not as captions.
 _FOR_PEOPLE = ("readme", "license", "licence", "notice", "attribution", "credits", "requirements", "classes", "labels", "changelog")
 
+_LARGEST = 2**20  # bytes of one picture's captions
+
 
 class Sidecar:
     """Pictures with a text file each."""
@@ -75,7 +77,7 @@ def _split_folders(folder: Folder) -> dict[str, str | None]:
 
 def _captions(path: Path, where: str, report: Report) -> tuple[str, ...]:
     try:
-        encoding = text_encoding(path)
+        encoding = text_encoding(path, _LARGEST)
         lines = path.read_text(encoding, errors="replace").splitlines()
     except OSError as error:
         report(Problem("unreadable-caption", "error", where, f"this file cannot be read: {error.strerror}", "Give yourself permission to read it."))

@@ -17,7 +17,7 @@ from PIL import Image as Pillow
 from PIL import features
 
 from clipcap_cli.datasets.dataset import Image
-from clipcap_cli.datasets.pictures import open_picture
+from clipcap_cli.datasets.pictures import open_picture, read_picture
 from clipcap_cli.errors import ClipcapError
 from clipcap_cli.storage.hashing import image_id_of
 
@@ -44,7 +44,7 @@ def _thumbnail(image: Image, characters: int) -> str:
     if image.path is None:
         return ""
     try:
-        data = image.path.read_bytes()
+        data = read_picture(image.path)
         if image_id_of(data) != image.image_id:
             return ""
         picture = open_picture(data, image.name)

@@ -99,7 +99,7 @@ def test_a_full_disk_leaves_the_earlier_export(words: Path, home: Home, monkeypa
     def full(*arguments: Any, **options: Any) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("clipcap_cli.export.bundle.model_card", full)
+    monkeypatch.setattr("clipcap_cli.exports.bundle.model_card", full)
     for options in ({"tar": True}, {}):
         with pytest.raises(StoreError, match="the disk is full"):
             clipcap_cli.export("words", overwrite=True, home=home, **options)
@@ -136,9 +136,9 @@ def test_an_unknown_captioner_is_named_with_the_nearest(home: Home) -> None:
 
 
 def test_the_room_and_the_function_of_one_name_do_not_hide_each_other(home: Home) -> None:
-    import clipcap_cli.export.exporting
+    import clipcap_cli.exports.exporting
 
-    assert clipcap_cli.export.exporting.FORMATS == ("bundle", "original", "onnx", "hub")
+    assert clipcap_cli.exports.exporting.FORMATS == ("bundle", "original", "onnx", "hub")
     assert clipcap_cli.export("words", home=home) == Path("words")
 
 
@@ -153,7 +153,7 @@ def test_an_onnx_folder_is_put_in_its_place_like_any_other(tar: bool, words: Pat
         (folder / "tokenizer" / "tokenizer.json").write_text("{}")
         return folder
 
-    monkeypatch.setitem(sys.modules, "clipcap_cli.export.onnx.exporting", SimpleNamespace(export_onnx=export_onnx))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "clipcap_cli.exports.onnx.exporting", SimpleNamespace(export_onnx=export_onnx))  # type: ignore[arg-type]
     for overwrite in (False, True):
         assert clipcap_cli.export("words", "onnx", int8=True, tar=tar, overwrite=overwrite, home=home) == Path("words-onnx.tar" if tar else "words-onnx")
     assert asked == [(4, True, "words")] * 2

@@ -21,9 +21,9 @@ from clipcap_cli.captioner.models import Found, find_captioner
 from clipcap_cli.captioner.tar import SUFFIX
 from clipcap_cli.errors import InputError
 from clipcap_cli.events import Listener, silent
-from clipcap_cli.export.bundle import export_bundle
-from clipcap_cli.export.original import export_original
-from clipcap_cli.export.places import Fill, check_place, put_folder, put_tar
+from clipcap_cli.exports.bundle import export_bundle
+from clipcap_cli.exports.original import export_original
+from clipcap_cli.exports.places import Fill, check_place, put_folder, put_tar
 from clipcap_cli.storage.atomic import replacing, store_errors
 from clipcap_cli.storage.home import Home, open_home
 from clipcap_cli.storage.hub import check_repo, check_upload, upload_folder
@@ -140,7 +140,7 @@ def _filler(found: Found, format: str, name: str, options: Options, home: Home, 
         export_bundle(found, folder, name=name, self_contained=options.self_contained, licence=options.licence, repo=options.repo, home=home, events=events)
 
     def onnx(folder: Path) -> None:
-        from clipcap_cli.export.onnx.exporting import export_onnx
+        from clipcap_cli.exports.onnx.exporting import export_onnx
 
         made = export_onnx(load_bundle(found.path, home=home, device="cpu"), folder / ".made", int8=options.int8, name=name, events=events)
         for path in made.iterdir():

@@ -19,7 +19,7 @@ from clipcap_cli.encoders.carrying import carry_encoder
 from clipcap_cli.encoders.registry import load_encoder
 from clipcap_cli.errors import InputError
 from clipcap_cli.events import Listener, Note
-from clipcap_cli.export.facts import gather_facts
+from clipcap_cli.exports.facts import gather_facts
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.hub import HUB_ID, cached_folder
 

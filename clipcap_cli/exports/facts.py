@@ -14,7 +14,7 @@ from clipcap_cli.datasets.dataset import Dataset, open_dataset
 from clipcap_cli.datasets.versions import DATASET_FILE, read_json
 from clipcap_cli.errors import ClipcapError
 from clipcap_cli.evaluation.pictures import TRAINING_SPLIT
-from clipcap_cli.export.measured import Measured, find_measured
+from clipcap_cli.exports.measured import Measured, find_measured
 from clipcap_cli.recipe import Recipe, dump_recipe
 from clipcap_cli.storage.home import Home
 from clipcap_cli.training.runs import Run
