@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import pickle
 import re
-import warnings
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from torch import Tensor
 
 from clipcap_cli.captioner.manifest import is_bundle
 from clipcap_cli.captioner.mappers import Mapper, build_mapper
+from clipcap_cli.encoders.state_dicts import load_state_dict
 from clipcap_cli.errors import InputError
 
 _MAPPER, _LM = "clip_project.", "gpt."
@@ -120,9 +119,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     if path.is_file() and not path.stat().st_size:
         raise InputError("this file is empty", where=str(path), hint="Bring it again.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickles of another age
-            found: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
+        found: Any = load_state_dict(path)
     except FileNotFoundError as error:
         raise InputError("there is no such file", where=str(path), hint="Name a .pt file.") from error
     except pickle.UnpicklingError as error:

@@ -70,7 +70,10 @@ def add_dataset(
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:
-    return Path(path).expanduser().resolve()
+    try:
+        return Path(path).expanduser().resolve()
+    except (OSError, RuntimeError) as error:  # a link to itself; the home of a user who is not there
+        raise InputError(f"this leads nowhere: {error}", where=str(path), hint="Name a folder of pictures with captions, or a captions table.") from error
 
 
 def _before(home: Home, name: str, source: Path) -> Dataset | None:

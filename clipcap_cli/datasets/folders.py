@@ -93,7 +93,7 @@ def scan(root: Path) -> Folder:
     Raises:
         InputError: one of them cannot be read.
     """
-    return Folder(root, tuple(sorted(_walk(root, "", set()))))
+    return Folder(root, tuple(sorted(_walk(root))))
 
 
 def pictures_of(source: Path, images: Path | None) -> Folder:
@@ -108,7 +108,7 @@ def top_files(root: Path) -> list[Path]:
         InputError: it cannot be read.
     """
     try:
-        return sorted(root / entry.name for entry in os.scandir(root) if not entry.name.startswith(".") and entry.is_file())
+        return sorted(root / entry.name for entry in os.scandir(root) if not entry.name.startswith(".") and _is(entry.is_file))
     except OSError as error:
         raise _unreadable(root, error) from error
 
@@ -120,7 +120,7 @@ def subfolders(root: Path) -> list[Path]:
         InputError: it cannot be read.
     """
     try:
-        return sorted(root / entry.name for entry in os.scandir(root) if not entry.name.startswith(".") and entry.is_dir())
+        return sorted(root / entry.name for entry in os.scandir(root) if not entry.name.startswith(".") and _is(entry.is_dir))
     except OSError as error:
         raise _unreadable(root, error) from error
 
@@ -137,24 +137,38 @@ def what_it_holds(names: tuple[str, ...]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5)) or "nothing"
 
 
-def _walk(root: Path, beneath: str, visited: set[tuple[int, int]]) -> Iterator[str]:
-    folder = root / beneath
-    try:
-        status = folder.stat()
-        entries = list(os.scandir(folder))
-    except OSError as error:
-        raise _unreadable(folder, error) from error
-    if (status.st_dev, status.st_ino) in visited:
-        return
-    visited.add((status.st_dev, status.st_ino))
-    for entry in entries:
-        if entry.name.startswith(".") or entry.name == "__MACOSX":
+def _walk(root: Path) -> Iterator[str]:
+    visited: set[tuple[int, int]] = set()
+    waiting = [""]
+    while waiting:
+        beneath = waiting.pop()
+        folder = root / beneath
+        try:
+            status = folder.stat()
+            entries = list(os.scandir(folder))
+        except OSError as error:
+            raise _unreadable(folder, error) from error
+        if (status.st_dev, status.st_ino) in visited:
             continue
-        name = f"{beneath}{entry.name}"
-        if entry.is_dir():
-            yield from _walk(root, f"{name}/", visited)
-        elif entry.is_file():
-            yield name
+        visited.add((status.st_dev, status.st_ino))
+        folders = []
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name == "__MACOSX":
+                continue
+            name = f"{beneath}{entry.name}"
+            if _is(entry.is_dir):
+                folders.append(f"{name}/")
+            elif _is(entry.is_file):
+                yield name
+        waiting += reversed(folders)
+
+
+def _is(asked: Callable[[], bool]) -> bool:
+    """Whether an entry is what is asked; a link to itself is nothing, as a link to nothing is."""
+    try:
+        return asked()
+    except OSError:
+        return False
 
 
 def _key(name: str) -> str:

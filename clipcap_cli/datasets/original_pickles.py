@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+import zipfile
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from mmap import ACCESS_READ, mmap
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -22,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipcap_cli.errors import InputError
+from clipcap_cli.storage.guards import check_memo, check_stored
 
 Kind = Literal["coco", "conceptual", "food"]
 TOKEN_CACHE = "_tokens.pkl"
@@ -83,7 +86,11 @@ def _read(path: Path, size: int, mtime_ns: int) -> OriginalData:
             "this is the token cache that train.py keeps beside its data; it is never read", where=str(path), hint="Name the file without _tokens."
         )
     try:
+        if not size:
+            raise EOFError
         with path.open("rb") as stream:
+            with mmap(stream.fileno(), 0, access=ACCESS_READ) as data:
+                check_memo(data)
             found = _Unpickler(stream).load()
         return _interpret(found, path)
     except InputError:
@@ -169,6 +176,9 @@ def _storage(data: bytes) -> Any:
     """What `torch.storage._load_from_bytes` does, which is itself a load of anything, with weights only."""
     import torch
 
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            check_stored(archive, len(data))
     try:
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

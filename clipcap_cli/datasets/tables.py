@@ -31,6 +31,7 @@ SPLIT_COLUMN = "split"
 
 _HEAD_BYTES = 1 << 16
 _HEAD_ROWS = 50
+_MOST_FIELDS = 1_000  # of a row; pandas takes seconds and gigabytes for 100,000
 _DELIMITERS = ",;\t|"
 
 
@@ -183,14 +184,14 @@ def _read_frame(head: Head, columns: Columns) -> tuple[Any, bool]:
     """The table with numbered columns, at least one more than the header has, and whether its quotation marks had to be taken as text."""
     from pandas.errors import ParserError
 
-    width = len(head.header) + 1
+    width = _checked(len(head.header), head) + 1
     try:
         try:
             frame = _pandas(head, width, bare=False)
         except ParserError:
             # Some row is longer (or a quotation mark stays open): make room for the longest.
             rows = csv.reader(io.StringIO(head.path.read_text(head.encoding, "replace")), delimiter=head.delimiter, quotechar=head.quote)
-            frame = _pandas(head, max(map(len, rows), default=0) + 1, bare=False)
+            frame = _pandas(head, _checked(max(map(len, rows), default=0), head) + 1, bare=False)
         # A quotation mark that is closed by one many rows below leaves a caption with further rows in it.
         swallowed = rf"\n[^\n]*\.\w{{3,4}}[\"']?\s*{re.escape(head.delimiter)}"
         if not frame[columns.caption].str.contains(swallowed, regex=True).any():
@@ -199,9 +200,17 @@ def _read_frame(head: Head, columns: Columns) -> tuple[Any, bool]:
         pass
     try:
         longest = max((line.count(head.delimiter) for line in head.path.read_text(head.encoding, "replace").splitlines()), default=0) + 1
-        return _pandas(head, max(width, longest + 1), bare=True), True
+        return _pandas(head, max(width, _checked(longest, head) + 1), bare=True), True
     except ParserError as error:
         raise InputError(f"this table cannot be read: {error}", where=str(head.path), hint="Save it again as CSV with a header line.") from error
+
+
+def _checked(fields: int, head: Head) -> int:
+    """This number of fields, if it is one that tables have."""
+    if fields > _MOST_FIELDS:
+        message = f"a row of this table has {fields:,} fields, more than the {_MOST_FIELDS:,} that are read"
+        raise InputError(message, where=str(head.path), hint="Save it again as CSV with the columns 'image' and 'caption'.")
+    return fields
 
 
 def _pandas(head: Head, width: int, *, bare: bool) -> Any:

@@ -46,6 +46,7 @@ class _Family:
     processor: dict[str, Any]
 
 
+_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 _CLIP_PROCESSOR = {
     "size": {"shortest_edge": 224},
     "crop_size": 224,
@@ -81,7 +82,7 @@ def hf_encoder(name: str, *, home: Home, device: str = "auto", precision: str = 
         known = ", ".join(_FAMILIES)
         raise InputError(f"a model of type {kind!r} is no encoder that clipcap knows", where=str(folder / "config.json"), hint=f"Known types: {known}.")
     with _quiet(folder):
-        config = _transformers(family.config).from_pretrained(folder, local_files_only=True)
+        config = _transformers(family.config).from_pretrained(folder, **_LOCAL)
     vision: Any = getattr(config, "vision_config", config)
     text: Any = getattr(config, "text_config", None)
     if kind == "clip":  # the whole model goes by the outer number, a tower on its own by its own, which is often left at its default
@@ -176,7 +177,7 @@ class _Tower(nn.Module):
 
 def _tower(name: str, config: Any, folder: Path) -> nn.Module:
     with _quiet(folder):
-        tower, loaded = _transformers(name).from_pretrained(folder, config=config, use_safetensors=True, local_files_only=True, output_loading_info=True)
+        tower, loaded = _transformers(name).from_pretrained(folder, config=config, use_safetensors=True, output_loading_info=True, **_LOCAL)
     if absent := sorted(loaded["missing_keys"]):
         raise InputError(
             f"the weights lack {len(absent)} tensors of a {name}, {absent[0]} among them", where=str(folder), hint="Bring the model's folder again."
@@ -187,7 +188,7 @@ def _tower(name: str, config: Any, folder: Path) -> nn.Module:
 
 def _tokenizer(folder: Path, *, pad_to_end: bool, length: int) -> Callable[[list[str]], dict[str, Tensor]]:
     with _quiet(folder):
-        tokenizer = _transformers("AutoTokenizer").from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer = _transformers("AutoTokenizer").from_pretrained(folder, **_LOCAL)
     # SigLIP was trained on texts padded to the full length, with no mask.
     wanted = ["input_ids"] if pad_to_end else ["input_ids", "attention_mask"]
 

@@ -21,6 +21,7 @@ from clipcap_cli.encoders.network import DTYPES, ImageTextEncoder, placed
 from clipcap_cli.encoders.openai_models import OPENAI_MODELS, OpenAIModel, brought_files, find_weights, own_file
 from clipcap_cli.encoders.precision import Precision, choose_device, choose_precision
 from clipcap_cli.encoders.preprocessing import Preprocessing
+from clipcap_cli.encoders.state_dicts import load_state_dict
 from clipcap_cli.encoders.torchscript import is_torchscript, read_tensors
 from clipcap_cli.errors import InputError, StoreError
 from clipcap_cli.events import Listener, Note, silent
@@ -135,9 +136,7 @@ def read_state(path: Path) -> State:
         elif is_torchscript(path):
             found = read_tensors(path)
         else:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # torch remarks on pickles that it then refuses
-                found = torch.load(path, map_location="cpu", weights_only=True)
+            found = load_state_dict(path)
     except pickle.UnpicklingError as error:
         hint = "If you trust it, save its state_dict() as .safetensors and name that."
         raise InputError("this file is a pickle that holds more than weights; it was not opened", where=str(path), hint=hint) from error

@@ -9,6 +9,7 @@ Source: the format as torch/csrc/jit/serialization/pickler.cpp writes it.
 
 from __future__ import annotations
 
+import io
 import math
 import pickle
 import zipfile
@@ -19,6 +20,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from clipcap_cli.storage.guards import check_memo
 
 _STORAGES = {
     "DoubleStorage": torch.float64,
@@ -51,10 +54,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         with zipfile.ZipFile(path) as archive:
             top = next(name for name in archive.namelist() if name.endswith("/data.pkl")).removesuffix("data.pkl")
-            with archive.open(f"{top}data.pkl") as stream:
-                return dict(_tensors(_Reader(stream, archive, top).load(), ""))
+            return dict(_tensors(_Reader(_stored(archive, f"{top}data.pkl"), archive, top).load(), ""))
     except Exception as error:  # damaged pickles fail in any way
         raise ValueError(f"the archive cannot be read ({error})") from error
+
+
+def _stored(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A file of the archive; torch compresses neither tensors nor their names, and a small file must not become a large one."""
+    entry = archive.getinfo(name)
+    if entry.compress_type != zipfile.ZIP_STORED:
+        raise pickle.UnpicklingError("its tensors are compressed")
+    return archive.read(entry)
 
 
 class _Held:
@@ -77,8 +87,9 @@ def _nothing(*_: object) -> None:
 
 
 class _Reader(pickle.Unpickler):
-    def __init__(self, stream: Any, archive: zipfile.ZipFile, top: str) -> None:
-        super().__init__(stream)
+    def __init__(self, data: bytes, archive: zipfile.ZipFile, top: str) -> None:
+        check_memo(data)
+        super().__init__(io.BytesIO(data))
         self.archive, self.top = archive, top
         self.storages: dict[str, Tensor] = {}
 
@@ -98,10 +109,7 @@ class _Reader(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> Tensor:
         _, dtype, key, _, count = pid
         if key not in self.storages:
-            entry = self.archive.getinfo(f"{self.top}data/{key}")
-            if entry.compress_type != zipfile.ZIP_STORED:  # torch never compresses; a small file must not become a large one
-                raise pickle.UnpicklingError("its tensors are compressed")
-            data = bytearray(self.archive.read(entry))
+            data = bytearray(_stored(self.archive, f"{self.top}data/{key}"))
             self.storages[key] = torch.frombuffer(data, dtype=dtype, count=count) if count else torch.empty(0, dtype=dtype)
         return self.storages[key]
 

@@ -12,6 +12,8 @@ from clipcap_cli.storage.names import check_name
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
+_MANY = 10**9  # more than anybody means
+
 
 class Part(BaseModel):
     """A section of a recipe: unknown keys are refused, values never change."""
@@ -23,7 +25,9 @@ class DatasetPart(Part):
     """Which pictures and captions are learned from."""
 
     name: str | None = Field(None, description="Name of a dataset (`clipcap dataset list`).")
-    version: int | None = Field(None, ge=1, description="Version of the dataset; null for the current one. A run's own recipe names the one it was made with.")
+    version: int | None = Field(
+        None, ge=1, le=_MANY, description="Version of the dataset; null for the current one. A run's own recipe names the one it was made with."
+    )
     train: str = Field("train", min_length=1, description="Split to learn from.")
     val: str | None = Field("val", description="Split to validate on; null to train without validation.")
     texts: str | None = Field(
@@ -92,25 +96,28 @@ class TrainPart(Part):
         "incomplete batches dropped. It also sets optimizer, weight_decay, clip_grad and warmup_steps as there, where they are not written out.",
     )
     optimizer: Literal["adamw", "hfadamw"] = Field("adamw", description="`hfadamw` is the AdamW that transformers once had, which the published code used.")
-    epochs: int = Field(10, ge=1, description="Passes over the training captions.")
-    steps: int | None = Field(None, ge=1, description="Steps of the optimiser in the place of `epochs`, as many epochs as that takes.")
-    batch_size: int = Field(40, ge=1, description="Captions in one batch.")
+    epochs: int = Field(10, ge=1, le=_MANY, description="Passes over the training captions.")
+    steps: int | None = Field(None, ge=1, le=_MANY, description="Steps of the optimiser in the place of `epochs`, as many epochs as that takes.")
+    batch_size: int = Field(40, ge=1, le=_MANY, description="Captions in one batch.")
     lr: float = Field(2.0e-5, gt=0.0, description="Peak learning rate (AdamW).")
     lm_lr: float | None = Field(None, gt=0.0, description="Peak learning rate of the language model; null for the same as `lr`.")
     warmup: Share = Field(0.06, description="Share of the steps over which the rate rises from zero; then it falls linearly to zero.")
-    warmup_steps: int | None = Field(None, ge=0, description="Steps over which the rate rises, in the place of `warmup`.")
+    warmup_steps: int | None = Field(None, ge=0, le=_MANY, description="Steps over which the rate rises, in the place of `warmup`.")
     weight_decay: float = Field(0.01, ge=0.0, description="Decay of weight matrices; norms and biases are left out.")
     clip_grad: float | None = Field(1.0, gt=0.0, description="Greatest norm of the gradient; null for no limit.")
-    accumulate: int = Field(1, ge=1, description="Batches whose gradients are added up for one step.")
+    accumulate: int = Field(1, ge=1, le=_MANY, description="Batches whose gradients are added up for one step.")
     label_smoothing: Share = Field(0.0, description="Share of the target probability spread over the vocabulary.")
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="Dropout inside the language model while it is tuned.")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="`auto` is bf16 where this machine is faster with it.")
-    validate_every: int = Field(500, ge=1, description="Steps between validations; there is always one at the end.")
+    validate_every: int = Field(500, ge=1, le=_MANY, description="Steps between validations; there is always one at the end.")
     select_by: Literal["cider", "cider-d", "bleu-4", "rouge-l", "loss"] = Field(
         "cider", description="What makes a validation the best one: a score of the captions that are written then, or the validation loss."
     )
     select_pictures: int = Field(
-        200, ge=1, description="Pictures of the validation split, evenly taken, that are captioned and scored at each validation; all where it has fewer."
+        200,
+        ge=1,
+        le=_MANY,
+        description="Pictures of the validation split, evenly taken, that are captioned and scored at each validation; all where it has fewer.",
     )
     patience: int | None = Field(5, ge=1, description="Validations in a row that are no better by `select_by` before training stops early; null for never.")
     max_minutes: float | None = Field(None, gt=0.0, description="Stop after this many minutes of training; the learning rate is not planned by it.")

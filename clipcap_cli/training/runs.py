@@ -195,7 +195,7 @@ def list_runs(home: Home) -> list[Run]:
     """All runs, the newest first."""
     if not home.runs.is_dir():
         return []
-    found = [Run(home, path.parent.name) for path in home.runs.glob(f"*/{RUN_FILE}")]
+    found = [Run(home, path.parent.name) for path in home.runs.glob(f"[!.]*/{RUN_FILE}")]  # not those that are being made, or removed
     return sorted(found, key=_made_at, reverse=True)
 
 

@@ -9,6 +9,7 @@ from clipcap_cli.errors import ClipcapError, InputError, StoreError
 from clipcap_cli.events import Listener, Note, silent
 from clipcap_cli.recipe.differences import values_told
 from clipcap_cli.storage.home import Home, open_home
+from clipcap_cli.storage.names import check_name
 from clipcap_cli.training.grid import Draw, Plan, plan_trials
 from clipcap_cli.training.lock import read_lock
 from clipcap_cli.training.material import open_material
@@ -34,6 +35,8 @@ def find_sweep(
         StoreError: the store cannot be written, or the sweep's record is damaged.
     """
     home, settings = home or open_home(), list(settings)
+    if sweep_name is not None:
+        check_name(sweep_name, "sweep")
     if not settings and draw is None and (name in list_sweeps(home) or not is_recipe(name)):
         return open_sweep(name, home)
     return _sweep_of_plan(plan_trials(name, settings, draw), sweep_name, home, events)

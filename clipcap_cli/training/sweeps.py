@@ -35,7 +35,7 @@ class Sweep:
     """One in the store.
 
     Attributes:
-        made: when it was begun, an ISO time.
+        started: an ISO time.
         recipe, axes, draw: as in `Plan`.
         dataset_version: the version of the dataset that all trials learn from; None where they learn from none, or their recipe names one.
         trials: in their order, by the name of their run; the version is not in their recipes.
@@ -44,7 +44,7 @@ class Sweep:
 
     home: Home
     name: str
-    made: str
+    started: str
     recipe: str
     axes: tuple[str, ...]
     draw: Draw | None
@@ -81,7 +81,7 @@ class Sweep:
 
 def list_sweeps(home: Home) -> list[str]:
     """The names of all sweeps."""
-    return sorted(path.parent.name for path in home.sweeps.glob(f"*/{SWEEP_FILE}")) if home.sweeps.is_dir() else []
+    return sorted(path.parent.name for path in home.sweeps.glob(f"[!.]*/{SWEEP_FILE}")) if home.sweeps.is_dir() else []
 
 
 def open_sweep(name: str, home: Home) -> Sweep:
@@ -103,7 +103,7 @@ def open_sweep(name: str, home: Home) -> Sweep:
         return Sweep(
             home=home,
             name=name,
-            made=str(facts["made"]),
+            started=str(facts["started"]),
             recipe=str(facts["recipe"]),
             axes=tuple(map(str, facts["axes"])),
             draw=Draw(**facts["draw"]) if facts["draw"] else None,
@@ -127,7 +127,7 @@ def sweep_of(plan: Plan, home: Home, name: str | None = None, *, dataset_version
         InputError: the name is another sweep's, or runs of its trials' names are there.
         StoreError: it cannot be written.
     """
-    wanted = check_name(name, "sweep") if name else f"{plan.trials[0].recipe.name}-sweep"
+    wanted = name or f"{plan.trials[0].recipe.name}-sweep"
     for number in itertools.count(1):
         free = wanted if number == 1 else f"{wanted}-{number}"
         if free not in list_sweeps(home):
@@ -163,8 +163,8 @@ def _begin(plan: Plan, home: Home, name: str, dataset_version: int | None) -> Sw
     taken = [run for run in trials if (home.runs / run).exists()]
     if taken:
         raise InputError(f"a run of the name {taken[0]!r} is there already", where="--name", hint="Choose another --name for the sweep.")
-    made = datetime.now(UTC).isoformat(timespec="seconds")
-    sweep = Sweep(home, name, made, plan.recipe, plan.axes, plan.draw, dataset_version, trials, {})
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    sweep = Sweep(home, name, started, plan.recipe, plan.axes, plan.draw, dataset_version, trials, {})
     with sweep.lock(), new_folder(sweep.path) as part:
         write_json(part / SWEEP_FILE, _as_json(sweep))
     return sweep
@@ -187,7 +187,7 @@ def _apart(sweep: Sweep, plan: Plan) -> str | None:
 def _as_json(sweep: Sweep) -> dict[str, Any]:
     return {
         "format": FORMAT,
-        "made": sweep.made,
+        "started": sweep.started,
         "recipe": sweep.recipe,
         "axes": list(sweep.axes),
         "draw": asdict(sweep.draw) if sweep.draw else None,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import struct
 import time
+import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -104,3 +106,18 @@ def png(width: int, height: int, *, before: bytes = b"", data: bytes | None = No
     """A PNG that says it has this size; `before` are chunks in front of its pixels."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + before + chunk(b"IDAT", zlib.compress(bytes(1000)) if data is None else data) + chunk(b"IEND", b"")
+
+
+def make_zip(files: dict[str, bytes], grow: str = "") -> bytes:
+    """A zip whose files are stored; that of the name `grow` goes on with 400 MB of zeros, and is compressed."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, data in files.items():
+            if name != grow:
+                archive.writestr(name, data, zipfile.ZIP_STORED)
+                continue
+            with archive.open(name, "w") as stream:
+                stream.write(data)
+                for _ in range(25):
+                    stream.write(bytes(2**24))
+    return made.getvalue()

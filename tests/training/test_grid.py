@@ -1,11 +1,13 @@
 """What is typed behind `clipcap sweep` becomes trials; whatever is wrong is said before the first one begins."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clipcap_cli.errors import InputError
 from clipcap_cli.training.grid import Draw, plan_trials
+
+NUMBERS = ("epochs", "batch_size", "steps", "accumulate", "patience", "validate_every")
 
 
 def values_of(*settings, draw=None):
@@ -49,6 +51,7 @@ def test_draws_are_different_come_again_with_their_seed_and_stay_when_more_are_a
     assert len({str(values) for values in drawn}) == 8
 
 
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6))
 def test_drawn_numbers_lie_between_their_ends_and_whole_ones_stay_whole(seed):
     for values in values_of("train.lr=1e-5..1e-3", "mapper.prefix_length=1..20", "train.epochs=2..5", draw=Draw(3, seed)):
@@ -65,7 +68,7 @@ def test_wide_ranges_are_drawn_by_their_logarithm_and_narrow_ones_evenly():
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("typed", "told"),
     [
         ((), "nothing varies"),
         (("train.lr=1e-5",), "nothing varies"),
@@ -89,9 +92,9 @@ def test_wide_ranges_are_drawn_by_their_logarithm_and_narrow_ones_evenly():
         ),
     ],
 )
-def test_a_mistake_in_an_axis_is_told(settings, told):
+def test_a_mistake_in_an_axis_is_told(typed, told):
     with pytest.raises(InputError, match=told):
-        plan_trials("quickstart", settings)
+        plan_trials("quickstart", typed)
 
 
 @pytest.mark.parametrize(

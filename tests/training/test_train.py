@@ -151,3 +151,11 @@ def test_a_damaged_record_is_named_and_the_run_can_be_removed(colours, home):
         _ = run.info
     remove_run(home, "quickstart")
     assert list_runs(home) == []
+
+
+def test_a_run_that_was_only_being_made_when_its_process_was_killed_is_none(colours, home):
+    run = train("quickstart", settings(train__epochs=1), home=home)
+    run.path.rename(home.runs / ".quickstart.999999-000000-00000000.part")
+
+    assert list_runs(home) == []
+    assert train("quickstart", settings(train__epochs=1), home=home).name == "quickstart"

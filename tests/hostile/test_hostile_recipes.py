@@ -48,7 +48,7 @@ RECIPES = {
     "a huge batch": HEAD + "train: {batch_size: 99999999999999999999}\n",
     "batches without end": HEAD + "train: {accumulate: 99999999999999999999}\n",
     "a warm-up without end": HEAD + "train: {warmup_steps: 99999999999999999999}\n",
-    "validations of everything": HEAD + "train: {select_pictures: 99999999999999999999}\n",
+    "more pictures than there are": HEAD + "train: {select_pictures: 99999999999999999999}\n",
     "a version that is none": HEAD + "dataset: {version: 99999999999999999999}\n",
     "temperature below zero": HEAD + "decode: {temperature: -1}\n",
     "beams beyond counting": HEAD + "decode: {beams: 1000000000}\n",

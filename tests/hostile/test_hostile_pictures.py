@@ -50,7 +50,7 @@ REFUSED: dict[str, bytes] = {
     "a header of 10^9 x 10^9": png(10**9, 10**9),
     "a bomb": png(20_000, 15_000),
     "no width": png(0, 5),
-    "cut short": good("PNG")[:60],
+    "cut short": good("PNG")[:20],
     "a JPEG cut in its header": good("JPEG")[:20],
     "wrong sums": good("PNG").replace(b"IHDR", b"IHDX"),
     "a text that unpacks to 64 MB": png(8, 8, before=chunk(b"zTXt", b"x\0\0" + TEXT_BOMB)),
