@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from clipcap_cli.captioner.language_models import SAMPLE, LanguageModel
-from clipcap_cli.captioner.lm_folders import find_folder
+from clipcap_cli.captioner.lm_folders import find_folder, weight_files
 from clipcap_cli.errors import InputError
 from clipcap_cli.events import Listener, silent
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.hub import quiet_transformers
+from clipcap_cli.storage.reading import check_plain
 
 # transformers computes gelu_new step by step; torch has the same curve in one kernel (differences below 1e-6).
 _FUSED = {"gelu_new": "gelu_pytorch_tanh"}
@@ -72,6 +74,7 @@ def load_from_folder(
         try:
             config = AutoConfig.from_pretrained(folder, **local)
             _adjust(config, dropout)
+            _check_claims(folder, config, weights)
             model = _model_of(folder, config, dtype, weights, local)
         except InputError:
             raise
@@ -84,9 +87,32 @@ def load_from_folder(
         language_model = LanguageModel(model, tokenizer, name=name, folder=folder).eval()
         language_model.tuned = weights is not None
         nn.Module.requires_grad_(language_model, False)
-        _check_tokenizer(language_model)
+        try:
+            _check_tokenizer(language_model)
+        except InputError:
+            raise
+        except Exception as error:  # its settings are of the wrong kind
+            raise _unreadable(folder, "the tokenizer of this language model cannot be used", error) from error
         _probe(language_model)
     return language_model
+
+
+def _check_claims(folder: Path, config: Any, weights: Mapping[str, Tensor] | None) -> None:
+    """Whether the weights can be those of what the configuration claims: layers without end would be built for hours before the first is missed."""
+    if weights is None:
+        tensors, size = 0, 0
+        for file in weight_files(folder):
+            check_plain(file)
+            size += file.stat().st_size
+            with safe_open(file, "pt") as opened:
+                tensors += len(opened.keys())
+    else:
+        tensors, size = len(weights), sum(tensor.nbytes for tensor in weights.values())
+    layers, numbers = int(config.num_hidden_layers), int(config.vocab_size) * int(config.hidden_size)
+    if layers > tensors or numbers > size:
+        claim, found = (f"{layers:,} layers", f"{tensors:,} tensors") if layers > tensors else (f"{numbers:,} numbers for its tokens", f"{size:,} bytes")
+        message = f"its configuration claims {claim}, and its weights have {found}"
+        raise InputError(f"this language model is not whole: {message}", where=str(folder / "config.json"), hint="Copy or download the folder again.")
 
 
 def _model_of(folder: Path, config: Any, dtype: torch.dtype, weights: Mapping[str, Tensor] | None, local: dict[str, Any]) -> Any:

@@ -13,7 +13,7 @@ from clipcap_cli.errors import ClipcapError, InputError, MissingError, StoreErro
 from clipcap_cli.storage.atomic import remove_folder, store_errors, write_text
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.locks import hold
-from clipcap_cli.storage.names import unknown
+from clipcap_cli.storage.names import is_name, unknown
 from clipcap_cli.storage.reading import read_small
 
 _DEFAULT = "default"
@@ -124,7 +124,7 @@ def find_captioner(name: str | None, home: Home) -> Found:
         raise InputError(f"no captioner is in the folder {name!r}: it has no {NAME}", hint="`clipcap model list` lists yours.")
     if folder.is_file():
         raise InputError(f"a captioner is a folder, and {name!r} is a file", hint=f"Bring it into the store first: clipcap model import {name}")
-    if (home.runs / name).is_dir():
+    if is_name(name) and (home.runs / name).is_dir():
         raise InputError(f"the run {name!r} has no captioner yet", hint=f"`clipcap runs show {name}` tells how far it is.")
     raise _unknown(name, home)
 

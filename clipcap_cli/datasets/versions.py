@@ -130,7 +130,9 @@ def read_table(path: Path, columns: Sequence[str]) -> Any:
 
     try:
         with path.open("rb") as stream:
-            return pq.read_table(stream, columns=list(columns)).select(list(columns))
+            table = pq.read_table(stream, columns=list(columns)).select(list(columns))
+        table.validate(full=True)  # texts that are none, places outside of the data
+        return table
     except FileNotFoundError as error:
         raise damaged(path, "the file is missing") from error
     except (OSError, KeyError, pa.ArrowException) as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipcap_cli.embeddings.index import INDEX, WAIT_S, checksum, damaged, has_table, reading, writing
+from clipcap_cli.embeddings.store import check_sizes
 from clipcap_cli.storage.atomic import store_errors
 from clipcap_cli.storage.hashing import open_quietly
 from clipcap_cli.storage.home import Home
@@ -77,10 +78,9 @@ def facts_of(folder: Path) -> StoreFacts:
     try:
         facts = read_json(path)
         embedding_size, shard_bytes = int(facts["embedding_size"]), int(facts["shard_bytes"])
-        if embedding_size < 1 or shard_bytes < 1:
-            raise ValueError("a size is below 1")
+        check_sizes(embedding_size, shard_bytes)
         return StoreFacts(folder, str(facts["spec"]), str(facts["fingerprint"]), str(facts["precision"]), embedding_size, shard_bytes)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise damaged(folder, path, f"this file cannot be read ({error})") from error
 
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from clipcap_cli.embeddings.index import WAIT_S, checksum, damaged, reading, writing
+from clipcap_cli.embeddings.index import INDEX, WAIT_S, checksum, damaged, reading, writing
 from clipcap_cli.embeddings.rows import Shard, StoredRows
 from clipcap_cli.encoders.base import ImageEncoder, Vectors
 from clipcap_cli.errors import InputError, StoreError
@@ -32,6 +32,7 @@ from clipcap_cli.storage.reading import read_json
 _FORMAT = 1
 _DTYPE = np.dtype("<f2")
 _SHARD_BYTES = 256 * 2**20
+_LARGEST = 2**40  # bytes of a file of vectors, or numbers of a vector
 _ID = np.dtype("S32")
 _FEW = 20_000  # ids that are looked up one by one; for more, the whole index is read
 _ASKED_AT_ONCE = 500  # ids of one query; SQLite allows 999 at least
@@ -73,7 +74,7 @@ class EmbeddingStore:
         with reading(self.folder) as index:
             if index is None or not len(asked):
                 return found
-            known, rows = _some(index, asked) if len(asked) <= _FEW else _all(index)
+            known, rows = self._known(index, asked)
         place = np.minimum(np.searchsorted(known, asked), max(0, len(known) - 1))
         there = known[place] == asked if len(known) else np.zeros(len(asked), bool)
         found[there] = rows[place[there]]
@@ -146,7 +147,7 @@ class EmbeddingStore:
         with hold(self.home, f"embeddings-{self.folder.name}", wait_s=_WAIT_S, events=events), store_errors(self.folder):
             self._prepare()
             with writing(self.folder) as index:
-                known = set(_some(index, np.asarray(ids, _ID))[0].tolist())
+                known = set(self._known(index, np.asarray(ids, _ID))[0].tolist())
                 first_of: dict[str, int] = {}
                 for place, image_id in enumerate(ids):
                     if image_id.encode() not in known:
@@ -159,6 +160,16 @@ class EmbeddingStore:
                 with index:
                     index.executemany("INSERT INTO vectors VALUES (?, ?)", zip(first_of, range(start, start + len(first_of)), strict=True))
                     index.execute("INSERT OR REPLACE INTO checksums VALUES (?, ?, ?)", (start, len(first_of), checksum(list(first_of), added.tobytes())))
+
+    def _known(self, index: Any, asked: NDArray[np.bytes_]) -> tuple[NDArray[np.bytes_], NDArray[np.int64]]:
+        """Ids that are here, in order, and their rows: those of `asked` at least."""
+        try:
+            known, rows = _some(index, asked) if len(asked) <= _FEW else _all(index)
+        except (TypeError, ValueError, OverflowError) as error:  # SQLite lets a column hold anything
+            raise damaged(self.folder, self.folder / INDEX, "its index holds what is no row") from error
+        if rows.min(initial=0) < 0:
+            raise damaged(self.folder, self.folder / INDEX, "its index holds what is no row")
+        return known, rows
 
     @property
     def _shard_rows(self) -> int:
@@ -198,9 +209,21 @@ class EmbeddingStore:
             raise damaged(self.folder, path, error.strerror or str(error)) from error
         with reading(self.folder) as index:
             last = index.execute("SELECT max(row) FROM vectors WHERE row < ?", ((number + 1) * self._shard_rows,)).fetchone()[0] if index else -1
+        if not isinstance(last, int):
+            raise damaged(self.folder, self.folder / INDEX, "its index holds what is no row")
         if shard.rows <= last - number * self._shard_rows:
             raise damaged(self.folder, path, f"it holds {shard.rows:,} vectors, fewer than the index names")
         return shard
+
+
+def check_sizes(embedding_size: int, shard_bytes: int) -> None:
+    """Whether encoder.json has sizes that can be.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if not (1 <= embedding_size <= _LARGEST and 1 <= shard_bytes <= _LARGEST):
+        raise ValueError("its sizes cannot be")
 
 
 def _some(index: Any, asked: NDArray[np.bytes_]) -> tuple[NDArray[np.bytes_], NDArray[np.int64]]:
@@ -247,7 +270,8 @@ def open_store(home: Home, encoder: ImageEncoder, *, of: Literal["pictures", "te
     try:
         facts = read_json(path)
         file_format, embedding_size, shard_bytes = (int(facts[name]) for name in ("format", "embedding_size", "shard_bytes"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        check_sizes(embedding_size, shard_bytes)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise damaged(store.folder, path, f"this file cannot be read ({error})") from error
     if file_format > _FORMAT:
         raise StoreError(

@@ -150,7 +150,7 @@ def read_preprocessing(folder: Path, defaults: dict[str, Any]) -> Preprocessing:
         if len(mean) != 3 or len(std) != 3 or 0.0 in std:
             raise ValueError("image_mean and image_std are not three numbers")
         return Preprocessing(cropped, resize_to, squeeze, int(asked["resample"]), "down", 1 / float(asked["rescale_factor"]), mean, std)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise InputError(
             f"this preprocessing cannot be followed: {error}", where=str(path), hint="Choose a CLIP or SigLIP model with one picture size."
         ) from error

@@ -110,6 +110,8 @@ class _Reader(pickle.Unpickler):
         _, dtype, key, _, count = pid
         if key not in self.storages:
             data = bytearray(_stored(self.archive, f"{self.top}data/{key}"))
+            if not 0 <= count * dtype.itemsize <= len(data):
+                raise pickle.UnpicklingError("it has a tensor larger than its bytes")
             self.storages[key] = torch.frombuffer(data, dtype=dtype, count=count) if count else torch.empty(0, dtype=dtype)
         return self.storages[key]
 

@@ -177,7 +177,7 @@ def _document(text: str, path: Path) -> Iterator[Prediction]:
     if isinstance(found, dict) and isinstance(found.get("annotations"), list):  # COCO captions: pictures have numbers here
         images = found.get("images")
         for image in images if isinstance(images, list) else ():
-            if isinstance(image, dict) and isinstance(image.get("file_name"), str):
+            if isinstance(image, dict) and isinstance(image.get("file_name"), str) and isinstance(image.get("id"), str | int):
                 files[image.get("id")] = image["file_name"]
         found = found["annotations"]
     if not isinstance(found, list):

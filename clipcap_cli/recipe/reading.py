@@ -143,7 +143,11 @@ def _read(path: Path, opened: tuple[Path, ...]) -> _Document:
     if not isinstance(parent, str):
         raise InputError(f"'{_EXTENDS}' names one recipe, not {parent!r}", where=places.get((_EXTENDS,), str(path)))
     beside = path.parent / parent
-    base = _read(beside if beside.is_file() else find_recipe(parent), (*opened, path.resolve()))
+    try:
+        found = beside if beside.is_file() else find_recipe(parent)
+    except OSError as error:  # a name that is longer than any
+        raise InputError(f"'{_EXTENDS}' names a recipe that cannot be read: {error.strerror}", where=places.get((_EXTENDS,), str(path))) from error
+    base = _read(found, (*opened, path.resolve()))
     return _Document(_merge(base.values, values), {**base.places, **places})
 
 

@@ -80,9 +80,11 @@ def open_home(root: str | os.PathLike[str] | None = None) -> Home:
     """The store at `root`, else at $CLIPCAP_HOME, else at the user's data folder.
 
     Raises:
-        StoreError: the store was laid out by a newer clipcap, or its layout file cannot be read.
+        StoreError: it is a file, was laid out by a newer clipcap, or its layout file cannot be read.
     """
     chosen = Path(root or os.environ.get("CLIPCAP_HOME") or platformdirs.user_data_dir("clipcap")).expanduser().absolute()
+    if chosen.exists() and not chosen.is_dir():
+        raise StoreError("this is a file, and a store is a folder", where=str(chosen), hint="Choose another place with --home or CLIPCAP_HOME.")
     stamp = chosen / "home.json"
     if stamp.exists():
         try:

@@ -32,6 +32,11 @@ def check_name(name: str, kind: str) -> str:
     return name
 
 
+def is_name(name: str) -> bool:
+    """Whether `name` is one, and no path that leads elsewhere."""
+    return _NAME.fullmatch(name) is not None
+
+
 def name_from(text: str) -> str:
     """A name as near to `text` as the rules allow: "My Food!" becomes "My-Food"."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:100].rstrip(".") or "data"

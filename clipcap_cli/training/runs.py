@@ -28,7 +28,7 @@ from clipcap_cli.recipe import Recipe, find_recipe, load_recipe
 from clipcap_cli.storage.atomic import remove_folder, store_errors, write_json
 from clipcap_cli.storage.home import Home, open_home
 from clipcap_cli.storage.locks import hold, is_held
-from clipcap_cli.storage.names import unknown
+from clipcap_cli.storage.names import is_name, unknown
 from clipcap_cli.storage.reading import parse_json, read_json
 
 RUN_FILE = "run.json"
@@ -214,7 +214,7 @@ def open_run(name: str, *, home: Home | None = None) -> Run:
     """
     home = home or open_home()
     run = Run(home, name)
-    if not (run.path / RUN_FILE).is_file():
+    if not is_name(name) or not (run.path / RUN_FILE).is_file():
         raise unknown("run", name, [other.name for other in list_runs(home)], listing="clipcap runs list")
     return run
 
@@ -255,7 +255,7 @@ def find_run(name: str, home: Home, *, first: bool = False) -> Run | None:
         run = Run(home, name)
     else:
         return None
-    return run if (run.path / RUN_FILE).is_file() else None
+    return run if is_name(run.name) and (run.path / RUN_FILE).is_file() else None
 
 
 def is_recipe(name: str) -> bool:

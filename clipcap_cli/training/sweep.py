@@ -68,7 +68,10 @@ def run_sweep(sweep: Sweep, *, retry_failed: bool = False, device: str = "auto",
         sweep = open_sweep(sweep.name, sweep.home)  # as it is now: another process may have carried out some of it
         if retry_failed and sweep.failures:
             sweep = sweep.with_failures({})
-        to_do = [run for run in sweep.trials if run not in sweep.failures and not has_finished(sweep, run)]
+        finished = [run for run in sweep.trials if has_finished(sweep, run)]
+        for name in finished:
+            resume(Run(sweep.home, name))  # a kill at its very end may have left checkpoints that are to go
+        to_do = [run for run in sweep.trials if run not in (*sweep.failures, *finished)]
         events(Note(_told(sweep, to_do)))
         is_timed = False
         for place, name in enumerate(to_do, 1):

@@ -110,21 +110,6 @@ def test_links_in_circles_end(stage: Stage) -> None:
     assert stage.run("caption", folder).code == 0
 
 
-def test_a_thousand_folders_in_folders_are_walked(stage: Stage) -> None:
-    folder = stage.work / "deep"
-    shutil.copytree(stage.pictures, folder)
-    below = folder / "train"
-    for _ in range(1_200):
-        below = below / "d"
-    below.mkdir(parents=True)
-    try:
-        stage.survives("dataset", "add", folder)
-    finally:
-        while below != folder:  # what clears up after tests does not come down so far
-            shutil.rmtree(below)
-            below = below.parent
-
-
 @pytest.mark.skipif(os.name == "nt", reason="names there hold no such characters")
 def test_names_that_are_no_names_are_told_and_harmless(stage: Stage) -> None:
     folder = stage.work / "odd"

@@ -9,7 +9,7 @@ from clipcap_cli.errors import InputError, StoreError
 from clipcap_cli.evaluation.metrics.overlap import scorer
 from clipcap_cli.events import Advanced, Note
 from clipcap_cli.training import train as train_module
-from clipcap_cli.training.runs import Run, list_runs, remove_run
+from clipcap_cli.training.runs import Run, list_checkpoints, list_runs, remove_run
 from clipcap_cli.training.sameness import sameness
 from clipcap_cli.training.sweep import find_sweep, run_sweep
 from clipcap_cli.training.sweeps import open_sweep
@@ -52,7 +52,7 @@ def after_steps(steps, then):
 
 
 def raising(error):
-    def then():
+    def then(*_):
         raise error
 
     return then
@@ -102,6 +102,20 @@ def test_a_sweep_that_broke_off_amid_a_trial_ends_as_one_that_did_not(colours, h
 
     assert carried_out(sweep_of(home, *AXES, name="broken", **every))[0] is None
     assert all(sameness(Run(home, f"whole-0{number}"), Run(home, f"broken-0{number}")).is_exact for number in (1, 2, 3, 4))
+
+
+def test_what_a_kill_at_the_very_end_of_a_trial_left_is_cleared_away(colours, home, monkeypatch):
+    sweep = sweep_of(home, AXES[0], **{"checkpoints.every_steps": 2})
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, "tidy", raising(StoreError("killed")))
+        with pytest.raises(StoreError, match="killed"):
+            carried_out(sweep)
+    first = Run(home, "quickstart-sweep-01")
+    assert first.info.status == "finished"
+    assert list_checkpoints(first)
+
+    carried_out(sweep)
+    assert not list_checkpoints(first)
 
 
 def test_a_stopped_trial_stops_the_sweep_and_is_gone_on_with(colours, home, monkeypatch):
