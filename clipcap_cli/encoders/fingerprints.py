@@ -41,7 +41,7 @@ def file_hash(path: Path, home: Home) -> str:
     if isinstance(entry := known.get(str(path)), dict) and (entry.get("size"), entry.get("mtime_ns")) == (stat.st_size, stat.st_mtime_ns):
         return str(entry.get("sha256"))
     sha256 = sha256_of_file(path)
-    with suppress(StoreError):  # a store that cannot be written only makes this slower
+    with suppress(StoreError, UnicodeEncodeError):  # a store that cannot be written, or a name that is no text, only makes this slower
         home.prepare()
         write_json(_memory(home), {**known, str(path): {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": sha256}})
     return sha256

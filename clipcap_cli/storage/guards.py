@@ -15,6 +15,7 @@ _FIXED = re.compile(rb"(?:[(012NQRabdelostu)}\]\x81\x85-\x89\x8f-\x94\x97\x98]|[
 _COUNTED = {op: size for size, ops in ((1, b"UC\x8c\x8a"), (4, b"TXB\x8b"), (8, b"\x8d\x8e\x96")) for op in ops}
 _LINES = {op: 2 if op in b"ci" else 1 for op in b"FILPSVgci"}  # those that are followed by lines of text
 _LONG_PUT, _PUT = b"rp"
+_LONGEST_LINE = 2**30  # bytes; the oldest pickles have all numbers of a tensor in one
 
 
 def check_memo(data: Any) -> None:
@@ -57,7 +58,10 @@ def check_memo(data: Any) -> None:
 
 def _end_of_line(data: Any, place: int) -> int:
     """The place behind a line; the end of the data where it has no end."""
-    return int(data.find(b"\n", place)) + 1 or len(data)
+    end = int(data.find(b"\n", place, place + _LONGEST_LINE)) + 1
+    if not end and len(data) - place > _LONGEST_LINE:
+        raise ValueError("it has a line without an end")
+    return end or len(data)
 
 
 def _check_number(number: int, size: int) -> None:
