@@ -143,7 +143,7 @@ def _no_tensors(bundle: Path) -> None:
         (_not_json, InputError, "captioner.json is not JSON"),
         (_no_encoder, InputError, "captioner.json is not as clipcap writes it: encoder: "),
         (_other_shape, InputError, "model.0.weight is (32, 6), not (24, 6)"),
-        (_huge, InputError, "model.0.weight is (32, 6), not (32, 1000000000000)"),
+        (_huge, InputError, "encoder.embedding_size: Input should be less than or equal to 1048576"),
         (_no_tensors, InputError, "this is no safetensors file"),
     ],
 )
