@@ -73,8 +73,12 @@ def _in_child(door: Door, numbers: range, seed: int, counts: Counts) -> int:
     child = os.fork()
     if not child:
         os.close(here)
-        with os.fdopen(there, "w", buffering=1) as stream:
-            os._exit(_read_all(door, numbers, seed, lambda said: print(json.dumps(said), file=stream)))
+        try:  # whatever happens, the child must not go on with what its parent does: the folder is not its own
+            with os.fdopen(there, "w", buffering=1) as stream:
+                _read_all(door, numbers, seed, lambda said: print(json.dumps(said), file=stream))
+            os._exit(0)
+        finally:
+            os._exit(1)
     os.close(there)
     reached = numbers.start - 1
     with os.fdopen(here) as stream:
@@ -94,7 +98,7 @@ def _in_child(door: Door, numbers: range, seed: int, counts: Counts) -> int:
     return reached + 1
 
 
-def _read_all(door: Door, numbers: range, seed: int, tell: Callable[[object], None]) -> int:
+def _read_all(door: Door, numbers: range, seed: int, tell: Callable[[object], None]) -> None:
     tell(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
     signal.signal(signal.SIGALRM, _too_slow)
@@ -115,7 +119,6 @@ def _read_all(door: Door, numbers: range, seed: int, tell: Callable[[object], No
             ended, reason = "other", f"{lines[-1].strip()[:150]} at {Path(place.filename).name}:{place.lineno}"
         signal.alarm(0)
         tell((number, ended, time.monotonic() - started, reason))
-    return 0
 
 
 def spoil(door: Door, number: int, seed: int) -> bytes:

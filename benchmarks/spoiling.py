@@ -116,8 +116,8 @@ def _change(value: Any, numbers: random.Random) -> None:
                 del value[key]
             case 1 if isinstance(value, dict):
                 value[str(numbers.choice(ODD))[:50]] = value.pop(key)
-            case 2 if isinstance(below, str) and below:
-                value[key] = (below * numbers.choice((2, 1_000)))[:1_000_000]
+            case 2 if isinstance(below, str) and 0 < len(below) < 1_000:
+                value[key] = below * numbers.choice((2, 1_000))
             case _:
                 value[key] = numbers.choice(ODD)
         return

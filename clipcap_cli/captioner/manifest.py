@@ -31,6 +31,7 @@ CARD = "README.md"
 LIMIT = 1 << 24  # bytes of captioner.json and of the model card: 16 MB is far more than any has
 ROOMS = (LANGUAGE_MODEL, ADAPTER, ENCODER)
 _BELONGS = re.compile(rf"{re.escape(NAME)}|{re.escape(MAPPER)}|{re.escape(CARD)}|({'|'.join(ROOMS)})/[A-Za-z0-9_][\w.-]*\.(json|safetensors|txt|model|jinja)")
+_WIDEST = 1 << 20  # numbers of a vector: no encoder or language model has as many
 _HINT = "Bring back the bundle as it was made."
 
 
@@ -52,7 +53,7 @@ class EncoderEntry(_Part):
 
     spec: str
     fingerprint: str
-    embedding_size: int = Field(ge=1)
+    embedding_size: int = Field(ge=1, le=_WIDEST)
     inside: EncoderInside | None = None
 
 
@@ -68,7 +69,7 @@ class LanguageModelEntry(_Part):
     `adapter` whether what is in adapter/ is to be added to it; `revision` is the hub's, where they came from there."""
 
     name: str
-    width: int = Field(ge=1)
+    width: int = Field(ge=1, le=_WIDEST)
     tuned: bool
     inside: bool
     content: str

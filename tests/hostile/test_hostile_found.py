@@ -55,7 +55,7 @@ def test_a_captioner_wider_than_any(part: str, stage: Stage) -> None:
     room, key = part.split(".")
     facts[room][key] = 10**30
     replace(bundle / "captioner.json", json.dumps(facts).encode())
-    assert "no mapper can have these sizes" in stage.refuses("caption", stage.pictures / "train" / "red.png", codes=(3,)).err
+    assert part in stage.refuses("caption", stage.pictures / "train" / "red.png", codes=(3,)).err
 
 
 @pytest.mark.parametrize("value", [float("inf"), 10**30, 0, -1])
