@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import struct
@@ -119,5 +120,5 @@ def _change(value: Any, numbers: random.Random) -> None:
             case 2 if isinstance(below, str) and 0 < len(below) < 1_000:
                 value[key] = below * numbers.choice((2, 1_000))
             case _:
-                value[key] = numbers.choice(ODD)
+                value[key] = copy.deepcopy(numbers.choice(ODD))
         return

@@ -165,7 +165,8 @@ class Dataset:
         images = read_table(self.folder / IMAGES_FILE, columns)
         captions = read_table(self.folder / CAPTIONS_FILE, ["row", "caption"])
         rows = captions["row"].to_numpy()
-        if len(images) != self.pictures or len(captions) != self.captions or rows.max(initial=0) >= self.pictures:
+        counted = (len(images), len(captions)) == (self.pictures, self.captions)
+        if not counted or captions["row"].null_count or rows.min(initial=0) < 0 or rows.max(initial=0) >= self.pictures:
             raise damaged(self.folder / IMAGES_FILE, "its pictures are not those of the other files")
         if split is None:
             return images, captions

@@ -30,6 +30,7 @@ CAPTIONS_FILE = "captions.parquet"
 PROBLEMS_FILE = "problems.jsonl"
 
 _PROBLEMS_AT_MOST = 2**30  # bytes of problems.jsonl
+_TEXTS = frozenset(["image_id", "path", "name", "split", "caption"])  # the other columns are whole numbers
 _RESTORE = "Restore the file, or remove the dataset (`clipcap dataset remove {name}`) and add it again."
 
 
@@ -132,6 +133,9 @@ def read_table(path: Path, columns: Sequence[str]) -> Any:
         with path.open("rb") as stream:
             table = pq.read_table(stream, columns=list(columns)).select(list(columns))
         table.validate(full=True)  # texts that are none, places outside of the data
+        odd = [name for name in columns if not (pa.types.is_string if name in _TEXTS else pa.types.is_integer)(table.schema.field(name).type)]
+        if odd:
+            raise damaged(path, f"its column {odd[0]!r} is of another kind")
         return table
     except FileNotFoundError as error:
         raise damaged(path, "the file is missing") from error

@@ -118,6 +118,8 @@ def _telling(folder: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         raise _told(folder, folder / INDEX, error) from error
+    except UnicodeDecodeError as error:  # of an id, or of a message of SQLite's own about one
+        raise damaged(folder, folder / INDEX, "it holds a text that is none") from error
 
 
 def _kind(error: sqlite3.DatabaseError) -> int:

@@ -92,6 +92,30 @@ def test_a_table_with_texts_that_are_none(stage: Stage) -> None:
     assert "cannot be read" in stage.refuses("dataset", "show", "pictures", codes=(6,)).err
 
 
+@pytest.mark.parametrize("row", [-7, 6, 2**31 - 1, None])
+def test_a_caption_of_no_picture(row: int | None, stage: Stage) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = stage.home / "datasets" / "pictures" / "v0001" / "captions.parquet"
+    table = pq.ParquetFile(path).read()
+    pq.write_table(table.set_column(0, "row", pa.array([row, *range(len(table) - 1)], pa.int32())), stage.work / "captions.parquet")
+    replace(path, (stage.work / "captions.parquet").read_bytes())
+    assert "is damaged" in stage.refuses("dataset", "show", "pictures", codes=(6,)).err
+
+
+def test_an_index_with_a_text_that_is_none(stage: Stage) -> None:
+    [path] = stage.home.glob("embeddings/*/index.sqlite")
+    index = sqlite3.connect(path)
+    index.execute("UPDATE vectors SET image_id = CAST(x'f7f7' AS TEXT) WHERE row = 0")
+    index.commit()
+    index.close()
+    assert stage.run("cache", "verify").code == 6
+    assert "UTF-8" in stage.run("cache", "verify").out
+    stage.survives("cache", "prune", "--dry-run")
+    stage.survives("embed", "pictures", "--encoder", "efficientnet-lite0")
+
+
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are texts")
 def test_weights_whose_name_is_no_text_are_hashed_all_the_same(home: Home, tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"caf\xe9.pt")
