@@ -34,18 +34,6 @@ static void die(void) { kill(getpid(), SIGKILL); pause(); }
 
 static int inside(const char *path) { return folder[0] && path && strstr(path, folder) == path; }
 
-static int inside_at(int dir, const char *path) {
-    char link[64], place[PATH_MAX];
-    if (!folder[0] || !path) return 0;
-    if (path[0] == '/') return inside(path);
-    if (dir == AT_FDCWD) return 0; /* everything that is asked for here is named from the root */
-    snprintf(link, sizeof link, "/proc/self/fd/%d", dir);
-    ssize_t length = readlink(link, place, sizeof place - 1);
-    if (length < 0) return 0;
-    place[length] = 0;
-    return inside(place);
-}
-
 static int inside_fd(int fd) {
     char link[64], place[PATH_MAX];
     if (!folder[0]) return 0;
@@ -54,6 +42,12 @@ static int inside_fd(int fd) {
     if (length < 0) return 0;
     place[length] = 0;
     return inside(place);
+}
+
+static int inside_at(int dir, const char *path) {
+    if (!path) return 0;
+    if (path[0] == '/') return inside(path);
+    return dir != AT_FDCWD && inside_fd(dir); /* what is named from the current folder is not asked for here */
 }
 
 /* Whether this is the call at which the process is to die; it dies here in mode 0. */

@@ -1,7 +1,7 @@
 """Kill commands at every moment that matters, and look whether anything is lost.
 
     python benchmarks/kills.py                  # 600 kills, about a quarter of an hour; needs Linux and gcc
-    python benchmarks/kills.py --kills 60 --only train
+    python benchmarks/kills.py --kills 60 --only train sweep
 
 A command runs in a process whose writing calls (write, rename, mkdir, unlink, fsync, …) under one folder are counted by `kill_at_write.c`. It runs once in
 peace: that gives the number of calls and what the store is like afterwards. Then it is killed (SIGKILL) at chosen calls, before the call, after it, or in the
@@ -93,6 +93,7 @@ TUNED = (
     *("mapper.prefix_length=2", "decode.beams=2", "decode.max_tokens=6", "checkpoints.every_steps=2", "checkpoints.keep_best=1", "checkpoints.keep_every=4"),
 )
 TRAIN = (*TUNED, "language_model.tune=frozen")
+SWEEP = ("sweep", "quickstart", *TRAIN[2:], "mapper.kind=mlp,linear", "--name", "kinds")
 IMPORT = ("model", "import", "{}/bundle", "--name", "mine", "--replace")
 ORIGINAL = (
     *("model", "import", "{}/original.pt", "--name", "old", "--replace", "--encoder", "efficientnet-lite0", "--no-normalize"),
@@ -114,6 +115,7 @@ SCENARIOS = (
     Scenario("train", (*TRAIN, "--resume"), (draw, ADD, EMBED)),
     Scenario("train, tuned", (*TUNED, "--resume"), (draw, ADD, EMBED)),
     Scenario("train, gone on with", ("train", "quickstart", "--resume"), (draw, ADD, EMBED, (*TRAIN, "--stop-after", "3"))),
+    Scenario("sweep", SWEEP, (draw, ADD, EMBED)),
     Scenario("model import FILE", ORIGINAL, (draw, ADD, PLAIN, export("original", "{}/original.pt"))),
     Scenario("model import FOLDER, over another", IMPORT, (draw, ADD, TRAIN, export("bundle", "{}/bundle"), IMPORT)),
     Scenario("export", export("bundle", "{}/out/bundle"), (draw, ADD, TRAIN)),
@@ -307,7 +309,7 @@ def main() -> None:
     """Kill, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=600)
-    parser.add_argument("--only", help="scenarios whose name begins so")
+    parser.add_argument("--only", nargs="+", default=[""], help="scenarios whose name begins so")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     if SHIM not in os.environ:
@@ -315,7 +317,7 @@ def main() -> None:
             staged(Path(folder), sys.argv[1:])
     load_everything()
     stage = Stage(Path(os.environ[SHIM]))
-    chosen = [scenario for scenario in SCENARIOS if scenario.name.startswith(arguments.only or "")]
+    chosen = [scenario for scenario in SCENARIOS if scenario.name.startswith(tuple(arguments.only))]
     began, tallies = time.monotonic(), []
     print(f"{'command':<36} {'writing calls':>13} {'kills':>6} {'too late':>8} {'lost or wrong':>13}", flush=True)
     for scenario in chosen:

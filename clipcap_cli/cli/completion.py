@@ -29,6 +29,11 @@ def runs(ctx: typer.Context, incomplete: str) -> list[str]:
     return _folders(ctx, "runs", incomplete)
 
 
+def runs_and_sweeps(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of runs, then of sweeps."""
+    return _folders(ctx, "runs", incomplete) + _folders(ctx, "sweeps", incomplete)
+
+
 def captioners(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of models, then of runs."""
     return _folders(ctx, "models", incomplete) + _folders(ctx, "runs", incomplete)

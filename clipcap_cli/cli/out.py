@@ -79,9 +79,9 @@ class Out:
 
     def error(self, message: str, *, where: str | None = None, hint: str | None = None) -> None:
         """What went wrong, where, and what to do."""
-        self._labelled("Error", f"{_cut(where)}: {_cut(message)}" if where else _cut(message))
+        self._labelled("Error", f"{_line(where)}: {_line(message)}" if where else _line(message))
         if hint:
-            _write(sys.stderr, f"  {printable(_cut(hint), keep=chr(10))}\n")
+            _write(sys.stderr, f"  {_line(hint)}\n")
 
     def confirm(self, question: str, *, yes: bool, otherwise: str) -> bool:
         """Whether to go on; `yes` answers without asking.
@@ -106,9 +106,10 @@ class Out:
         _write(sys.stderr, f"{heading} {printable(text, keep=chr(10))}\n")
 
 
-def _cut(text: str) -> str:
-    """What was typed or found in a file may be of any length; a message is not."""
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
+def _line(text: str) -> str:
+    """What can be shown of a text. What was typed or found in a file may be of any length, and an escape is longer than its character; a message is not."""
+    shown = printable(text, keep="\n")
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST // 2]} … {shown[-_LONGEST // 2 :]}"
 
 
 def to_json(value: Any, indent: int | None = None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -133,16 +134,28 @@ def verify(name: Name, device: Device = "auto") -> None:
         out.hint(f"clipcap train runs/{run.name}")
 
 
-@command(app, "remove", examples=("clipcap runs remove food-2", "clipcap runs remove food-2 --yes"), json="{removed}.")
-def remove(name: Name, yes: Yes = False) -> None:
-    """Remove a run with its bundles. Models and datasets stay."""
+@command(app, "remove", examples=("clipcap runs remove food-2", "clipcap runs remove food-sweep --yes"), json="{removed: NAME, runs: [RUN]}.")
+def remove_runs(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A run; or a sweep with all its runs.", autocompletion=completion.runs_and_sweeps)],
+    yes: Yes = False,
+) -> None:
+    """Remove a run with its bundles, or a sweep with its runs. Models and datasets stay."""
     from clipcap_cli.training.runs import open_run, remove_run
+    from clipcap_cli.training.sweeps import list_sweeps, open_sweep, remove_sweep
 
-    run = open_run(name, home=home())
-    if out.confirm(f"Remove the run {name!r} and its captioner at {run.path}?", yes=yes, otherwise="nothing was removed"):
-        remove_run(home(), name)
-        out.result({"removed": name})
-        out.text(f"The run {name} is removed.")
+    if name in list_sweeps(home()) and not (home().runs / name).exists():
+        sweep = open_sweep(name, home())
+        runs = sweep.runs()
+        what, told = f"sweep {name!r} with {count(len(runs), 'run')}: {', '.join(runs)}", f"The sweep {name} is removed, with {count(len(runs), 'run')}."
+        remove = partial(remove_sweep, sweep)
+    else:
+        runs = [open_run(name, home=home()).name]
+        what, told = f"run {name!r} and its captioner at {home().runs / name}", f"The run {name} is removed."
+        remove = partial(remove_run, home(), name)
+    if out.confirm(f"Remove the {what}?", yes=yes, otherwise="nothing was removed"):
+        remove()
+        out.result({"removed": name, "runs": runs})
+        out.text(told)
 
 
 @command(

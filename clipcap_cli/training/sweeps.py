@@ -18,12 +18,13 @@ from clipcap_cli.errors import ClipcapError, InputError, StoreError
 from clipcap_cli.events import Listener, Note, silent
 from clipcap_cli.recipe import Recipe
 from clipcap_cli.recipe.differences import recipe_differences
-from clipcap_cli.storage.atomic import new_folder, write_json
+from clipcap_cli.storage.atomic import new_folder, remove_folder, write_json
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.locks import hold
 from clipcap_cli.storage.names import check_name, unknown
 from clipcap_cli.storage.reading import read_json
 from clipcap_cli.training.grid import Draw, Plan, Trial
+from clipcap_cli.training.runs import remove_run
 
 FORMAT = 1
 SWEEP_FILE = "sweep.json"
@@ -63,6 +64,10 @@ class Sweep:
         if self.dataset_version is None:
             return recipe
         return recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update={"version": self.dataset_version})})
+
+    def runs(self) -> list[str]:
+        """The trials that have been begun, whether they have finished or not."""
+        return [run for run in self.trials if (self.home.runs / run).exists()]
 
     def with_failures(self, failures: Mapping[str, str]) -> Sweep:
         """The same with other failures, written down.
@@ -168,6 +173,18 @@ def _begin(plan: Plan, home: Home, name: str, dataset_version: int | None) -> Sw
     with sweep.lock(), new_folder(sweep.path) as part:
         write_json(part / SWEEP_FILE, _as_json(sweep))
     return sweep
+
+
+def remove_sweep(sweep: Sweep) -> None:
+    """Remove a sweep and its runs; the record goes last, so that what is left of a removal that broke off can be removed by the same line.
+
+    Raises:
+        StoreError: the sweep is at work, or one of its runs is training, now.
+    """
+    with sweep.lock():
+        for run in sweep.runs():
+            remove_run(sweep.home, run)
+        remove_folder(sweep.path)
 
 
 def _apart(sweep: Sweep, plan: Plan) -> str | None:

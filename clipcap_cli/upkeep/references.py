@@ -14,12 +14,13 @@ from clipcap_cli.evaluation.kept import FACTS
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.reading import read_json
 from clipcap_cli.training.runs import list_runs
+from clipcap_cli.training.sweeps import list_sweeps, open_sweep
 from clipcap_cli.upkeep.captioners import CHECKPOINTS, folders_in
 from clipcap_cli.upkeep.data import dataset_names, versions_of
 
 
 def versions_in_use(home: Home, name: str) -> set[int]:
-    """The versions of a dataset that a run or a captioner was made with, and the current one.
+    """The versions of a dataset that a run, a sweep or a captioner was made with, and the current one.
 
     Raises:
         ClipcapError: something that may refer to one cannot be read.
@@ -29,6 +30,9 @@ def versions_in_use(home: Home, name: str) -> set[int]:
         info = run.info
         if info.dataset == name:
             used.add(info.dataset_version)
+    for sweep in (open_sweep(it, home) for it in list_sweeps(home)):
+        if sweep.dataset_version is not None and any(trial.recipe.dataset.name == name for trial in sweep.trials.values()):
+            used.add(sweep.dataset_version)
     for folder in bundles(home):
         made_with = read_manifest(folder).info.get("dataset")
         if isinstance(made_with, dict) and made_with.get("name") == name and isinstance(made_with.get("version"), int):

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mean_colour import COLOURS, ColourEncoder
-from PIL import Image
+from mean_colour import ColourEncoder, draw_colours
 
 from clipcap_cli.datasets.adding import add_dataset
 from clipcap_cli.evaluation import subject
@@ -26,15 +25,7 @@ def colours(tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> None
     """Sixteen pictures of one colour each, half of them to validate on; their encoder is the mean colour."""
     for module in (train_module, subject):
         monkeypatch.setattr(module, "load_encoder", lambda *_, **__: ColourEncoder())
-    folder = tmp_path / "colours"
-    folder.mkdir()
-    rows = ["file_name,text,split"]
-    for number in range(4):
-        for name, colour in COLOURS.items():
-            Image.new("RGB", (8 + number, 8), colour).save(folder / f"{name}{number}.png")
-            rows.append(f"{name}{number}.png,a {name} picture,{'val' if number > 1 else 'train'}")
-    (folder / "metadata.csv").write_text("\n".join(rows))
-    add_dataset(folder, name="colours", home=home)
+    add_dataset(draw_colours(tmp_path / "colours", to_validate=2), name="colours", home=home)
 
 
 def test_a_sweep_ends_with_one_sorted_table_and_shows_it_again(clipcap: Clipcap, colours: None) -> None:
@@ -67,6 +58,17 @@ def test_a_sweep_ends_with_one_sorted_table_and_shows_it_again(clipcap: Clipcap,
     assert json.loads(clipcap("runs", "show", "rates-04", "--json").out)["sweep"] == "rates"
     first = json.loads(clipcap("runs", "list", "--json").out)[0]
     assert (first["sweep"], set(first["differs_in"])) == ("rates", {"train.lr", "mapper.kind"})
+
+
+def test_a_sweep_is_removed_with_its_runs_and_its_data_stays(clipcap: Clipcap, colours: None, home: Home) -> None:
+    assert clipcap(*COMMON, "--name", "rates", "train.lr=1e-3,3e-3", "--quiet").code == 0
+    asked = clipcap("runs", "remove", "rates")
+    assert (asked.code, sorted(path.name for path in home.runs.iterdir())) == (3, ["rates-01", "rates-02"])
+    said = clipcap("runs", "remove", "rates", "--yes")
+    assert (said.code, said.out) == (0, "The sweep rates is removed, with 2 runs.\n")
+    assert not [*home.runs.iterdir(), *home.sweeps.iterdir()]
+    assert "colours" in clipcap("dataset", "list").out
+    assert clipcap("runs", "remove", "rates", "--yes").code == 3
 
 
 def test_a_trial_that_fails_is_listed_with_its_reason_and_the_others_stand(clipcap: Clipcap, colours: None) -> None:

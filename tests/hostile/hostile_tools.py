@@ -18,7 +18,7 @@ from typing import Any
 from PIL import Image
 from said import Said
 
-SLOWEST_S = 60.0  # on a machine that is busy with other tests too
+SLOWEST_S = 10.0  # for one command: the processor may have other work
 COLOURS = ("red", "green", "blue", "yellow", "white", "black")
 
 # A module that leaves a file behind when anybody imports it.
@@ -48,7 +48,7 @@ class Stage:
         assert said.code in codes, (said.code, said.err[-2000:])
         assert said.err.count("Error:") == 1, said.err
         assert "Traceback" not in said.err
-        assert len(said.err) < 50_000, "the message has no end"
+        assert len(said.err) < 15_000, "the message has no end"
         return said
 
     def survives(self, *line: object) -> Said:

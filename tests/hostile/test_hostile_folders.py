@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,22 @@ def test_a_source_that_is_no_file_is_refused(kind: str, name: str, stage: Stage)
     stage.refuses("dataset", "add", path, codes=(3,))
     stage.refuses("model", "import", path, codes=(3,))
     stage.refuses("embed", "pictures", "--encoder", "efficientnet-lite0", "--import", path, codes=(3,))
+
+
+def test_a_thousand_folders_in_folders_are_walked(stage: Stage) -> None:
+    folder = stage.work / "deep"
+    shutil.copytree(stage.pictures, folder)
+    here = Path.cwd()
+    try:
+        os.chdir(folder / "train")
+        for _ in range(1_200):  # one by one: no path that is longer than the system takes
+            Path("d").mkdir()
+            os.chdir("d")
+        os.chdir(here)
+        stage.survives("dataset", "add", folder)
+    finally:
+        os.chdir(here)
+        subprocess.run(["rm", "-rf", str(folder)], check=True)  # what clears up after tests does not come down so far
 
 
 def test_links_in_circles_end(stage: Stage) -> None:

@@ -1,4 +1,4 @@
-"""A stranger's machine: another store, another folder, no network, and what was exported. The captions are the same to the byte.
+"""A stranger's machine: another store, another folder, no network, and what was exported. The captions are the same.
 
 The quick form runs clipcap in processes that have this machine's packages. The slow one builds a wheel, installs it into a new virtual environment from the
 package registry, and lets that environment caption offline; it takes some minutes:

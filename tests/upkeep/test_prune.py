@@ -14,6 +14,8 @@ from clipcap_cli.embeddings.checking import ids_in
 from clipcap_cli.errors import InputError, StoreError
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.locks import BusyError, hold, hold_file
+from clipcap_cli.training.grid import plan_trials
+from clipcap_cli.training.sweeps import open_sweep, remove_sweep, sweep_of
 from clipcap_cli.upkeep.prune import PRUNED, carry_out, plan
 from clipcap_cli.upkeep.verify import verify
 
@@ -124,6 +126,16 @@ def test_old_versions_go_only_if_they_are_named_and_nothing_was_made_with_them(s
     assert add_dataset(store.pictures, home=store.home).version == 4
 
 
+def test_the_version_that_a_sweep_goes_on_with_stays(store, make):
+    shutil.rmtree(store.home.runs / "second")
+    sweep_of(plan_trials("quickstart", ["dataset.name=food", "train.lr=1e-3,2e-3"]), store.home, dataset_version=2)
+    make(store.pictures, "white")
+    add_dataset(store.pictures, home=store.home)
+    assert plan(store.home, ["versions"]) == []
+    remove_sweep(open_sweep("quickstart-sweep", store.home))
+    assert pruned(store, "versions") == [("versions", "v0002")]
+
+
 def test_where_a_run_cannot_be_read_old_versions_stay(store):
     (store.home.runs / "first" / "run.json").write_text("{")
     heard = []
@@ -232,6 +244,8 @@ PRUNE_AND_DIE = """
 import os, shutil, sys
 from pathlib import Path
 from clipcap_cli.storage.home import Home
+from clipcap_cli.training.grid import plan_trials
+from clipcap_cli.training.sweeps import open_sweep, remove_sweep, sweep_of
 from clipcap_cli.upkeep.prune import carry_out, plan
 
 os.fsync = lambda handle: None  # a killed process loses nothing that it has written
