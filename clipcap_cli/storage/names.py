@@ -6,14 +6,16 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from rapidfuzz import process
+from rapidfuzz import fuzz, process
+from rapidfuzz.distance import OSA
 
 from clipcap_cli.errors import InputError
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices of Windows, with any ending
 _MAKING = {"dataset": "clipcap dataset add FOLDER", "run": "clipcap train RECIPE", "model": "clipcap train RECIPE", "model or run": "clipcap train RECIPE"}
-_MEANT = 60  # of 100: how alike two words must be for one to be offered instead of the other
+# How alike two words must be for one to be offered instead of the other: by slips of typing (an exchange of neighbours is one), else by what is left out.
+_SLIPS, _PART = 0.5, 80
 
 
 def check_name(name: str, kind: str) -> str:
@@ -54,7 +56,9 @@ def free_name(folder: Path, name: str) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that `word` was probably meant to be."""
-    found = process.extractOne(word, list(known), score_cutoff=_MEANT)
+    choices = list(known)
+    found = process.extractOne(word, choices, scorer=OSA.normalized_similarity, score_cutoff=_SLIPS)
+    found = found or process.extractOne(word, choices, scorer=fuzz.WRatio, score_cutoff=_PART)
     return found[0] if found else None
 
 

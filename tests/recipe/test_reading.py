@@ -95,7 +95,13 @@ def test_a_recipe_that_extends_itself_is_refused(write):
 
 @pytest.mark.parametrize(
     ("override", "words"),
-    [("train.epochs", "does not set a key"), ("train.epoch=3", "unknown key 'train.epoch'; did you mean 'epochs'?"), ("seed={", "is not YAML")],
+    [
+        ("train.epochs", "does not set a key"),
+        ("train.epoch=3", "unknown key 'train.epoch'; did you mean 'epochs'?"),
+        ("train.rl=1", "did you mean 'lr'?"),
+        ("train.smoothing=1", "did you mean 'label_smoothing'?"),
+        ("seed={", "is not YAML"),
+    ],
 )
 def test_wrong_overrides_are_said_to_be_from_the_command_line(override, words):
     with pytest.raises(InputError) as caught:
