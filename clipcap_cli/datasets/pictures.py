@@ -29,6 +29,7 @@ PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", 
 
 _SIXTEEN_BITS = 65_535
 _EIGHT_BITS = 255
+_STRIP = 1_024  # rows
 _SIDEWAYS = (5, 6, 7, 8)  # the EXIF orientations that swap width and height
 
 # Where Pillow keeps what may have an orientation in it; TIFF has it among its tags.
@@ -112,9 +113,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        layer = image if image.mode == "RGBA" else _with_alpha(image)
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
+        return _on_white(image if image.mode == "RGBA" else _with_alpha(image))
     return image.convert("RGB")
 
 
@@ -184,6 +183,16 @@ def _with_alpha(image: Image.Image) -> Image.Image:
     if image.mode == "La":
         image = image.convert("LA")
     return image.convert("RGBA")
+
+
+def _on_white(layer: Image.Image) -> Image.Image:
+    """An RGBA picture on white, strip by strip: at 200 megapixels each copy of the whole has 800 MB."""
+    width, height = layer.size
+    made = Image.new("RGB", layer.size)
+    for top in range(0, height, _STRIP):
+        strip = layer.crop((0, top, width, min(height, top + _STRIP)))
+        made.paste(Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip).convert("RGB"), (0, top))
+    return made
 
 
 def _eight_bits(image: Image.Image, sixteen_bits: bool) -> Image.Image:

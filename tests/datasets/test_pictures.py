@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
+from clipcap_cli.datasets import pictures
 from clipcap_cli.datasets.pictures import MAX_PIXELS, open_picture, picture_header, to_rgb
 from clipcap_cli.errors import InputError
 
@@ -94,6 +95,14 @@ def test_cmyk_of_adobe_programs_is_not_inverted() -> None:
     data = encoded(red, "JPEG", quality=95)  # Pillow writes CMYK as Adobe does: inverted, with its marker
     assert b"Adobe" in data
     assert near(pixel(data, (8, 8)), (255, 0, 0), 8)
+
+
+def test_a_tall_picture_lies_on_white_strip_by_strip(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (11, 5, 4), dtype=np.uint8)
+    whole = Image.fromarray(values)
+    at_once = np.asarray(to_rgb(whole))
+    monkeypatch.setattr(pictures, "_STRIP", 3)
+    assert (np.asarray(to_rgb(whole)) == at_once).all()
 
 
 def test_transparency_lies_on_white() -> None:
