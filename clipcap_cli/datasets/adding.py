@@ -1,30 +1,86 @@
 """Adding a source of pictures and captions to the store, or adding it again after it has changed.
 
-The pictures stay where they are. What is made is a new version, whole or not at all; versions that are there are never touched.
+What is made is a new version, whole or not at all; versions that are there are never touched, nor is anything of the source's.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from clipcap_cli.datasets.dataset import Dataset, open_dataset
-from clipcap_cli.datasets.detection import detect
+from clipcap_cli.datasets.detection import REMOTE, detect
 from clipcap_cli.datasets.ingest import ingest, nothing_left, settle_splits
-from clipcap_cli.datasets.records import NO_OPTIONS, Evidence, Problem, Reader, ReaderOptions, as_text
-from clipcap_cli.datasets.versions import DATASET_FILE, FORMAT, Picture, content_digest, version_folder, write_version
-from clipcap_cli.errors import InputError
+from clipcap_cli.datasets.keeping import Keeper, Policy
+from clipcap_cli.datasets.manifest import UNKNOWN, Manifest, Provenance, read_manifest, write_manifest
+from clipcap_cli.datasets.records import NO_OPTIONS, Evidence, Problem, Reader, ReaderOptions, Record, as_text
+from clipcap_cli.datasets.unpacking import is_archive, unpacked
+from clipcap_cli.datasets.versioning import ADDED, Contents, changing, put_version
+from clipcap_cli.datasets.versions import Picture
+from clipcap_cli.errors import ClipcapError, InputError
 from clipcap_cli.events import Listener, Note, silent
-from clipcap_cli.storage.atomic import new_folder, write_json
 from clipcap_cli.storage.home import Home, open_home
-from clipcap_cli.storage.locks import hold
 from clipcap_cli.storage.names import check_name, free_name, name_from
 from clipcap_cli.words import count
 
-_WAIT_S = 60.0  # for another process that is adding the same dataset
+_SAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source that has been looked at.
+
+    Attributes:
+        place: the folder, file or address that the user named.
+        files: where its files are: the place itself, or the folder that an archive was unpacked into.
+        policy: what becomes of the pictures' files; those of an archive are always taken into the store.
+    """
+
+    place: Path
+    files: Path
+    options: ReaderOptions
+    policy: Policy
+    reader: Reader
+    evidence: Evidence
+
+    @property
+    def root(self) -> Path:
+        """What names of pictures are relative to."""
+        return self.options.images or (self.files if self.files.is_dir() else self.files.parent)
+
+    @property
+    def name(self) -> str:
+        """What its dataset is called where the user does not say."""
+        place = str(self.place)
+        if place.startswith(REMOTE):
+            return name_from(place.removeprefix(REMOTE).rpartition("/")[2])
+        if self.files != self.place:
+            return name_from(self.place.name.partition(".")[0])
+        return name_from(self.evidence.name or self.root.name)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What adding a source would find, as far as it shows without reading the pictures.
+
+    Attributes:
+        name: of the dataset.
+        pictures, captions: how many records the reader gives.
+        splits: pictures by split, as the source says.
+        samples: some records.
+        problems: what would be left out or decided.
+    """
+
+    name: str
+    evidence: Evidence
+    pictures: int
+    captions: int
+    splits: Mapping[str, int]
+    samples: tuple[Record, ...]
+    problems: tuple[Problem, ...]
 
 
 def add_dataset(
@@ -33,72 +89,166 @@ def add_dataset(
     name: str | None = None,
     home: Home | None = None,
     options: ReaderOptions = NO_OPTIONS,
+    policy: Policy | None = None,
+    provenance: Provenance = UNKNOWN,
+    replace_all: bool = False,
     events: Listener = silent,
 ) -> Dataset:
-    """Read a folder (or a captions table) into the store.
+    """Read a source into the store: a folder, a captions file, an archive of one, or `hf:ORGANISATION/NAME`.
 
     Args:
         source: the folder; or the captions file, with the pictures beside it or beneath.
         name: of the dataset; by default that of the folder.
-        options: columns of a table and the folder of the pictures, where they are not as usual.
+        options: what the reader should know; of a source that was added before, as then.
+        policy: what becomes of the pictures' files; "in-place" for a new dataset if nothing is said.
+        provenance: licence, source and citation, in the user's words.
+        replace_all: what the dataset was until now is given up: another source may take its place, splits are made anew, changes made here are not kept.
 
     Returns:
         The dataset: a new one, a new version of the one that was made of this source before, or that one itself if nothing has changed.
 
     Raises:
         InputError: no such source, no known layout, nothing in it that can be used, or the name is taken.
+        MissingError: a package is missing that reads this source.
         StoreError: the store is busy, full, damaged or read-only.
     """
     home = home or open_home()
-    source = _absolute(source)
+    with _looked_at(source, name, home, options, policy, events) as found:
+        name = check_name(name or found.name, "dataset")
+        with changing(home, name, events):
+            before = _before(home, name, found.place, replace_all)
+            return _add(found, name, before, home, provenance, replace_all, events)
+
+
+def preview_source(
+    source: str | os.PathLike[str], *, name: str | None = None, home: Home | None = None, options: ReaderOptions = NO_OPTIONS, events: Listener = silent
+) -> Preview:
+    """What `add_dataset` would find; nothing is kept.
+
+    Raises:
+        InputError, MissingError, StoreError: as `add_dataset`.
+    """
+    home = home or open_home()
+    problems: list[Problem] = []
+    samples: list[Record] = []
+    splits: dict[str, int] = {}
+    seen: dict[str, int] = {}
+    with _looked_at(source, name, home, options, None, events) as found:
+        for record in found.reader.read(found.files, found.options, problems.append):
+            key = str(record.image)
+            if key not in seen:
+                if record.split:
+                    splits[record.split] = splits.get(record.split, 0) + 1
+                if len(samples) < _SAMPLES:
+                    samples.append(replace(record, image=_relative(record.image, found.root), data=None))
+            seen[key] = seen.get(key, 0) + len(record.captions)
+        return Preview(name or found.name, found.evidence, len(seen), sum(seen.values()), splits, tuple(samples), tuple(problems))
+
+
+@contextmanager
+def _looked_at(
+    source: str | os.PathLike[str], name: str | None, home: Home, options: ReaderOptions, policy: Policy | None, events: Listener
+) -> Iterator[Source]:
+    """Find out what a source is; an archive is unpacked for as long as it is needed."""
+    place = _absolute(source)
+    known = _manifest_of(home, name or name_from(place.name.partition(".")[0] if place.is_file() else place.name))
+    if known is not None and known.source == str(place):
+        options = known.options if options == NO_OPTIONS else options
+        policy = policy or known.policy
     if options.images is not None:
         options = replace(options, images=_absolute(options.images))
         if not options.images or not options.images.is_dir():
             raise InputError("there is no such folder of pictures", where=str(options.images), hint="Name it with --images.")
-    reader, evidence = detect(source, options)
-    root = source if source.is_dir() else source.parent
-    name = check_name(name_from(evidence.name or root.name) if name is None else name, "dataset")
-    with hold(home, f"dataset-{name}", wait_s=_WAIT_S, events=events):
-        before = _before(home, name, source)
-        events(Note(f"{evidence.layout}: {evidence.reason}"))
-        pictures, problems = _read(reader, source, options.images or root, options, before, events)
-        digest = content_digest(pictures, problems)
-        if before is not None and before.digest == digest:
-            events(Note(f"nothing has changed: {name!r} stays at version {before.version}"))
-            return before
-        return _write(home, name, source, evidence, before, pictures, problems, digest)
+    if place.is_file() and is_archive(place):
+        with unpacked(place, home, events) as files, _told_as(files, place):
+            yield Source(place, files, options, "link", *detect(files, options))
+    else:
+        yield Source(place, place, options, policy or "in-place", *detect(place, options))
+
+
+@contextmanager
+def _told_as(files: Path, place: Path) -> Iterator[None]:
+    """Let errors name the archive, which people know, and not the folder that it was unpacked into."""
+    try:
+        yield
+    except ClipcapError as error:
+        if error.where:
+            error.where = error.where.replace(str(files), str(place))
+        raise
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:
+    if str(path).startswith(REMOTE):
+        return Path(path)
     try:
         return Path(path).expanduser().resolve()
     except (OSError, RuntimeError) as error:  # a link to itself; the home of a user who is not there
         raise InputError(f"this leads nowhere: {error}", where=str(path), hint="Name a folder of pictures with captions, or a captions table.") from error
 
 
-def _before(home: Home, name: str, source: Path) -> Dataset | None:
+def _relative(path: Path, root: Path) -> Path:
+    return path.relative_to(root) if path.is_relative_to(root) else path
+
+
+def _manifest_of(home: Home, name: str) -> Manifest | None:
+    folder = home.datasets / name
+    try:
+        return read_manifest(folder) if folder.is_dir() else None
+    except (ClipcapError, OSError, ValueError):  # who adds to it is told
+        return None
+
+
+def _before(home: Home, name: str, place: Path, replace_all: bool) -> Dataset | None:
     """The current version of the dataset of this name, if there is one."""
     if not (home.datasets / name).exists():
         return None
     before = open_dataset(name, home=home)
-    if before.source != source:
+    if before.source != place and not replace_all:
         raise InputError(
-            f"there is a dataset {name!r} already, made of another source: {before.source}",
-            where=str(source),
-            hint=f"Give this one another name: --name {free_name(home.datasets, name)}.",
+            f"there is a dataset {name!r} already, made of {f'another source: {before.source}' if str(before.source) != '.' else 'others'}",
+            where=str(place),
+            hint=f"Give this one another name (--name {free_name(home.datasets, name)}), or let it take that one's place (--replace).",
         )
     return before
 
 
-def _read(reader: Reader, source: Path, root: Path, options: ReaderOptions, before: Dataset | None, events: Listener) -> tuple[list[Picture], list[Problem]]:
+def _add(found: Source, name: str, before: Dataset | None, home: Home, provenance: Provenance, replace_all: bool, events: Listener) -> Dataset:
+    events(Note(f"{found.evidence.layout}: {found.evidence.reason}"))
+    old = read_manifest(home.datasets / name) if before else None
+    manifest = Manifest(
+        name=name,
+        source=str(found.place),
+        policy=found.policy,
+        current=old.current + 1 if old else 1,
+        provenance=old.provenance.updated(provenance) if old else provenance,
+        options=found.options,
+        columns=found.evidence.columns,
+        split_rule=old.split_rule if old and not replace_all else None,
+    )
+    keeper = Keeper(home, found.policy)
+    pictures, problems = _read(found, None if replace_all else before, manifest, keeper, events)
+    change, added_in = "", tuple[int, ...]()
+    if before is not None and before.is_changed and not replace_all:
+        pictures, change, added_in = _only_new(before, pictures, events), "what is new in the source joined what was changed here", before.added_in
+    contents = Contents(pictures, problems, found.evidence.layout, found.evidence.reason, ADDED, change, added_in)
+    if before is not None and before.digest == contents.digest:
+        if old is not None and replace(manifest, current=old.current) != old:
+            write_manifest(home.datasets / name, replace(manifest, current=old.current))
+        events(Note(f"nothing has changed: {name!r} stays at version {before.version}"))
+        return open_dataset(name, home=home)
+    keeper.settle()
+    return put_version(home, manifest, contents)
+
+
+def _read(found: Source, before: Dataset | None, manifest: Manifest, keeper: Keeper, events: Listener) -> tuple[list[Picture], list[Problem]]:
     problems: list[Problem] = []
 
     def report(problem: Problem) -> None:
         problems.append(replace(problem, where=as_text(problem.where), message=as_text(problem.message)))
 
-    pictures = ingest(reader.read(source, options, report), root, report, events=events)
+    pictures = ingest(found.reader.read(found.files, found.options, report), found.root, report, keeper=keeper, events=events)
     if not pictures:
-        raise nothing_left(source, problems)
+        raise nothing_left(found.place, problems)
     earlier = _splits_of(before) if before else {}
     pictures, decided_by = settle_splits(pictures, earlier, report)
     if decided_by == "hash":
@@ -106,6 +256,16 @@ def _read(reader: Reader, source: Path, root: Path, options: ReaderOptions, befo
     elif without := sum(picture.split is None for picture in pictures):
         events(Note(f"{count(without, 'picture')} of the source {'is' if without == 1 else 'are'} in no split"))
     return pictures, problems
+
+
+def _only_new(before: Dataset, pictures: list[Picture], events: Listener) -> list[Picture]:
+    """A version that was changed here keeps its changes: the pictures that the source had when it was last added are left as they are, or left out."""
+    versions = [open_dataset(before.name, home=before.home, version=number) for number in before.added_in]
+    known = {image_id.decode() for version in versions for image_id in version.image_ids()}
+    kept = before.entries()
+    new = [picture for picture in pictures if picture.image_id not in known]
+    events(Note(f"{before.name} was changed here and keeps that: {count(len(new), 'new picture')}; --replace takes the source as it is now"))
+    return sorted([*kept, *new], key=lambda picture: picture.name)
 
 
 def _splits_of(before: Dataset) -> dict[str, str | None]:
@@ -116,37 +276,3 @@ def _splits_of(before: Dataset) -> dict[str, str | None]:
         if splits.setdefault(image.image_id, image.split) != image.split:
             ambiguous.add(image.image_id)
     return {image_id: split for image_id, split in splits.items() if image_id not in ambiguous}
-
-
-def _write(
-    home: Home,
-    name: str,
-    source: Path,
-    evidence: Evidence,
-    before: Dataset | None,
-    pictures: list[Picture],
-    problems: list[Problem],
-    digest: str,
-) -> Dataset:
-    folder = home.datasets / name
-    number = before.version + 1 if before else 1
-    facts: dict[str, Any] = {
-        "version": number,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "source": str(source),
-        "layout": evidence.layout,
-        "reason": evidence.reason,
-        "digest": digest,
-    }
-    current = {"format": FORMAT, "name": name, "source": str(source), "policy": "in-place", "current": number}
-    if before is None:
-        with new_folder(folder) as part:
-            version_folder(part, number).mkdir()
-            write_version(version_folder(part, number), pictures, problems, facts)
-            write_json(part / DATASET_FILE, current)
-    else:
-        # A folder of this number can only be what a killed process left: it becomes a version by dataset.json alone.
-        with new_folder(version_folder(folder, number), replace=True) as part:
-            write_version(part, pictures, problems, facts)
-        write_json(folder / DATASET_FILE, current)
-    return open_dataset(name, home=home)

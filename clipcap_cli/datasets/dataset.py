@@ -16,8 +16,10 @@ from clipcap_cli.datasets.versions import (
     IMAGES_FILE,
     PROBLEMS_FILE,
     VERSION_FILE,
+    Picture,
     damaged,
     read_json,
+    read_pictures,
     read_problems,
     read_table,
     version_folder,
@@ -91,6 +93,9 @@ class Dataset:
         source: the folder or file that it was added from.
         layout, reason: how the source was read, and why so.
         created: when this version was made, ISO 8601 with time zone.
+        made_by: the verb that made this version: add, edit, filter, …
+        change: what that changed, a sentence for people.
+        added_in: the versions in which pictures of the source came in.
         pictures, captions: how many.
         split_counts: pictures by split.
         problem_counts: problems by kind, the most frequent first; severity_counts: by severity.
@@ -103,6 +108,9 @@ class Dataset:
     layout: str
     reason: str
     created: str
+    made_by: str
+    change: str
+    added_in: tuple[int, ...]
     pictures: int
     captions: int
     split_counts: Mapping[str, int] = field(compare=False)
@@ -114,6 +122,23 @@ class Dataset:
     def folder(self) -> Path:
         """Where this version lies."""
         return version_folder(self.home.datasets / self.name, self.version)
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether it says something else than its source, since it was changed here."""
+        return bool(self.change)
+
+    def entries(self) -> list[Picture]:
+        """The pictures as the version's files have them, with sizes and tags, in their order.
+
+        Raises:
+            StoreError: files of the version are missing or damaged.
+        """
+        return read_pictures(self.folder)
+
+    def file_of(self, picture: Picture) -> Path | None:
+        """Where a picture's file lies; None if only its embedding is known."""
+        return self.home.root / picture.path if picture.path else None
 
     def images(self, split: str | None = None) -> list[Image]:
         """The pictures, or those of one split, always in the order of their names.
@@ -130,7 +155,7 @@ class Dataset:
             told[row].append(text)
         columns = (images.column(name).to_pylist() for name in images.column_names)
         return [
-            Image(image_id, Path(path) if path else None, name, of, width, height, tuple(texts))
+            Image(image_id, self.home.root / path if path else None, name, of, width, height, tuple(texts))
             for image_id, path, name, of, width, height, texts in zip(*columns, told, strict=True)
         ]
 
@@ -233,6 +258,9 @@ def open_dataset(name: str, *, home: Home | None = None, version: int | None = N
             layout=facts["layout"],
             reason=facts["reason"],
             created=facts["created"],
+            made_by=str(facts.get("made_by", "add")),
+            change=str(facts.get("change", "")),
+            added_in=tuple(map(int, facts.get("added_in", [number]))),
             pictures=facts["pictures"],
             captions=facts["captions"],
             split_counts=dict(facts["splits"]),

@@ -18,6 +18,7 @@ from clipcap_cli.words import count
 
 _LOOKED_FOR = "Looked for Flickr8k.token.txt, metadata.csv or metadata.jsonl, a captions table (CSV or TSV), and a .txt beside each picture."
 _HOW_TO = "Lay a .txt beside each picture (one caption a line), or a captions.csv with the header 'image,caption' into the folder."
+REMOTE = "hf:"  # how the address of a dataset of the hub begins
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 
 

@@ -32,11 +32,12 @@ _HELPER = "import sys; sys.path.append(sys.argv[1]); from clipcap_cli.datasets.e
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What a picture's bytes tell: its id, its size in pixels as seen upright, and the file's size in bytes and time of change in ns."""
+    """What a picture's bytes tell: its id, width and height in pixels as seen upright, Pillow's name of its format; size in bytes and time of change in ns of its file."""
 
     image_id: str
     width: int
     height: int
+    format: str
     size: int
     mtime_ns: int
 
@@ -57,12 +58,18 @@ def examine(path: str) -> Examined | Refused:
             if status.st_size > MAX_BYTES:
                 return Refused(f"this file has {status.st_size / 1e6:,.0f} MB, more than the {MAX_BYTES / 1e6:,.0f} that are read", "Scale the picture down.")
             data = stream.read()
-        width, height = picture_header(data, path)
-    except InputError as error:
-        return Refused(error.message, error.hint or "")
     except OSError as error:
         return Refused(f"this picture cannot be read: {error.strerror}", "Give yourself permission to read it.")
-    return Examined(image_id_of(data), width, height, len(data), status.st_mtime_ns)
+    return examine_bytes(data, path, status.st_mtime_ns)
+
+
+def examine_bytes(data: bytes, where: str, mtime_ns: int = 0) -> Examined | Refused:
+    """Hash and check one picture that has been read."""
+    try:
+        header = picture_header(data, where)
+    except InputError as error:
+        return Refused(error.message, error.hint or "")
+    return Examined(image_id_of(data), header.width, header.height, header.format, len(data), mtime_ns)
 
 
 def examine_all(paths: Sequence[str]) -> Iterator[list[Examined | Refused]]:

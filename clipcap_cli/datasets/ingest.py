@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeGuard
 
-from clipcap_cli.datasets.examining import Examined, Refused, examine_all
+from clipcap_cli.datasets.examining import Examined, Refused, examine_all, examine_bytes
+from clipcap_cli.datasets.keeping import Keeper
 from clipcap_cli.datasets.records import Problem, Record, Report, as_text, clean_caption
 from clipcap_cli.datasets.splits import assign_splits
 from clipcap_cli.datasets.versions import Picture
@@ -19,64 +21,123 @@ TASK = "add"
 _SHOWN = 5
 
 
-def ingest(records: Iterable[Record], root: Path, report: Report, *, events: Listener = silent) -> list[Picture]:
+def ingest(records: Iterable[Record], root: Path, report: Report, *, keeper: Keeper, events: Listener = silent) -> list[Picture]:
     """Hash and check the pictures of records.
 
     Args:
         root: the folder that names are relative to.
         report: is told of every picture that is left out, and of every file with the same bytes as another.
+        keeper: takes pictures into the store.
 
     Returns:
         Pictures in the order of their names, with the split that the source gave. Two files of the same bytes are two pictures of one id.
     """
     named: dict[str, Record] = {}
     fileless: dict[str, Record] = {}  # by image id
+    streamed = _Streamed(report, keeper, events)
     for record in records:
-        if record.image_id is not None:
-            before = fileless.get(record.image_id)
-            fileless[record.image_id] = replace(before, captions=before.captions + record.captions) if before else record
-            continue
         path = str(record.image)
-        if as_text(path) != path:
+        if record.image_id is not None:
+            fileless[record.image_id] = _joined(fileless.get(record.image_id), record)
+        elif record.data is not None:
+            streamed.take(record)
+        elif as_text(path) != path:
             message = "this file's name is not valid text; it is left out"
             report(Problem("bad-name", "error", path, message, "Give the file another name."))
-            continue
-        before = named.get(path)
-        named[path] = replace(record, captions=before.captions + record.captions, split=before.split or record.split) if before else record
+        else:
+            named[path] = _joined(named.get(path), record)
+    pictures = [_without_file(image_id, record) for image_id, record in sorted(fileless.items(), key=lambda item: (str(item[1].image), item[0]))]
+    pictures += streamed.pictures()
+    first: dict[str, Picture] = {}  # of each id
+    for picture in pictures:
+        if picture.path:
+            _compare(first.setdefault(picture.image_id, picture), picture, report)
+    for picture in _of_files(named, root, report, keeper, events):
+        pictures.append(picture)
+        _compare(first.setdefault(picture.image_id, picture), picture, report)
+    return pictures
+
+
+def _joined(before: Record | None, record: Record) -> Record:
+    if before is None:
+        return record
+    return replace(before, captions=before.captions + record.captions, split=before.split or record.split, tags=before.tags or record.tags)
+
+
+def _of_files(named: dict[str, Record], root: Path, report: Report, keeper: Keeper, events: Listener) -> Iterator[Picture]:
+    """The pictures of records by path, which are taken out of `named` one by one."""
     names = {path: _name(path, root) for path in named}
     paths = sorted(named, key=lambda path: (names[path], path))
-    pictures = [_without_file(image_id, record) for image_id, record in sorted(fileless.items(), key=lambda item: (str(item[1].image), item[0]))]
-    first: dict[str, Picture] = {}  # of each id
     events(Started(TASK, len(paths), "pictures"))
     try:
         done = iter(paths)
         for batch in examine_all(paths):
             for found in batch:
                 path = next(done)
-                picture = _picture(found, path, names[path], named.pop(path), report)
-                if picture:
-                    pictures.append(picture)
-                    _compare(first.setdefault(picture.image_id, picture), picture, report)
+                record = named.pop(path)
+                if _is_usable(found, names[path], record, report):
+                    kept = keeper.keep_file(path, found.image_id, found.format)
+                    yield _picture(found, kept, names[path], record)
             events(Advanced(TASK, len(batch)))
     finally:
         events(Finished(TASK))
-    return pictures
+
+
+class _Streamed:
+    """Pictures that lie inside other files: each is looked at and taken in when it comes by, so that one at a time is in memory."""
+
+    def __init__(self, report: Report, keeper: Keeper, events: Listener) -> None:
+        self._report, self._keeper, self._events = report, keeper, events
+        self._found: dict[tuple[str, str], Picture] = {}
+        self._names: set[str] = set()
+
+    def take(self, record: Record) -> None:
+        """Look at one picture, and take it in."""
+        if not self._names:
+            self._events(Started(TASK, None, "pictures"))
+        name = as_text(record.image.as_posix())
+        self._names.add(name)
+        self._events(Advanced(TASK, 1))
+        assert record.data is not None
+        found = examine_bytes(record.data, name)
+        if not _is_usable(found, name, record, self._report):
+            return
+        before = self._found.get((name, found.image_id))
+        if before:
+            captions = before.captions + _cleaned(record.captions)
+            self._found[name, found.image_id] = replace(before, captions=captions, split=before.split or record.split)
+            return
+        kept = self._keeper.keep_bytes(record.data, found.image_id, found.format)
+        self._found[name, found.image_id] = _picture(found, kept, name, record)
+
+    def pictures(self) -> list[Picture]:
+        """All of them, in the order of their names."""
+        if self._names:
+            self._events(Finished(TASK))
+        return [self._found[key] for key in sorted(self._found)]
 
 
 def _without_file(image_id: str, record: Record) -> Picture:
-    captions = tuple(filter(None, map(clean_caption, record.captions)))
-    return Picture(image_id, "", as_text(str(record.image)), record.split, 0, 0, 0, 0, captions)
+    return Picture(image_id, "", as_text(str(record.image)), record.split, 0, 0, 0, 0, _cleaned(record.captions), record.tags)
 
 
-def _picture(found: Examined | Refused, path: str, name: str, record: Record, report: Report) -> Picture | None:
-    captions = tuple(filter(None, map(clean_caption, record.captions)))
+def _is_usable(found: Examined | Refused, name: str, record: Record, report: Report) -> TypeGuard[Examined]:
     if isinstance(found, Refused):
         report(Problem("unreadable-picture", "error", name, found.message, found.hint))
-        return None
-    if not captions:
+        return False
+    if not _cleaned(record.captions):
         report(Problem("no-caption", "warning", name, "this picture has no caption; it is left out", "Write one, then add the folder again."))
-        return None
-    return Picture(found.image_id, path, name, record.split, found.width, found.height, found.size, found.mtime_ns, captions)
+        return False
+    return True
+
+
+def _picture(found: Examined, path: str, name: str, record: Record) -> Picture:
+    size = (found.width, found.height, found.size, found.mtime_ns)
+    return Picture(found.image_id, path, name, record.split, *size, _cleaned(record.captions), record.tags)
+
+
+def _cleaned(captions: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(filter(None, map(clean_caption, captions)))
 
 
 def _compare(first: Picture, picture: Picture, report: Report) -> None:
@@ -89,23 +150,30 @@ def _compare(first: Picture, picture: Picture, report: Report) -> None:
     report(Problem("duplicate-picture", "warning" if leaks else "info", picture.name, message, "Remove one of the two files."))
 
 
-def settle_splits(pictures: list[Picture], earlier: Mapping[str, str | None], report: Report) -> tuple[list[Picture], str]:
+def settle_splits(
+    pictures: list[Picture], earlier: Mapping[str, str | None], report: Report, decide: Callable[[list[Picture]], Mapping[str, str]] | None = None
+) -> tuple[list[Picture], str]:
     """Give every picture its split for good.
 
     Args:
         earlier: splits by id of the version before; they stay, whatever the source says now.
+        decide: the split of each id where the source gives none; by the usual rule if nothing is said.
 
     Returns:
         The pictures, and who decided: "source" or "hash".
     """
     by_source = any(picture.split for picture in pictures)
-    decided = {} if by_source else assign_splits((picture.image_id for picture in pictures), earlier)
+    decided: Mapping[str, str] = {}
+    if decide is not None:
+        decided = decide(pictures)
+    elif not by_source:
+        decided = assign_splits((picture.image_id for picture in pictures), earlier)
     settled = []
     for picture in pictures:
         before = earlier.get(picture.image_id)
         if before and picture.split and before != picture.split:
             message = f"the source now puts this picture into {picture.split}; it stays in {before}, where it was"
-            report(Problem("split-kept", "warning", picture.name, message, "Add the source under another name to take its splits as they are."))
+            report(Problem("split-kept", "warning", picture.name, message, "Add the source with --replace to take its splits as they are."))
         settled.append(replace(picture, split=before or picture.split or decided.get(picture.image_id)))
     return settled, "source" if by_source else "hash"
 

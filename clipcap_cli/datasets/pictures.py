@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -79,8 +80,22 @@ def read_picture(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def picture_header(data: bytes, where: str) -> tuple[int, int]:
-    """Width and height in pixels, as seen upright; the pixels are decoded only where they must be to know.
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the header of a picture tells: width and height in pixels, as seen upright, and Pillow's name of the format."""
+
+    width: int
+    height: int
+    format: str
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.width, self.height
+
+
+def picture_header(data: bytes, where: str) -> Header:
+    """What the header tells; the pixels are decoded only where they must be to know.
 
     Raises:
         InputError: as `open_picture`, as far as the header shows it.
@@ -89,9 +104,9 @@ def picture_header(data: bytes, where: str) -> tuple[int, int]:
     sideways = _orientation(image) in _SIDEWAYS
     # A PNG may have its EXIF data behind the pixels, and a TIFF is turned by some versions of Pillow when it is opened, by others when it is decoded.
     if (image.format == "PNG" and any(mark in data for mark in _PNG_MARKS)) or (image.format == "TIFF" and sideways):
-        return open_picture(data, where).size
+        return Header(*open_picture(data, where).size, str(image.format))
     width, height = image.size
-    return (height, width) if sideways else (width, height)
+    return Header(height, width, str(image.format)) if sideways else Header(width, height, str(image.format))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -6,19 +6,31 @@ cannot use as a `Problem` instead of stopping.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, Protocol, runtime_checkable
 
 Severity = Literal["error", "warning", "info"]
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
+
+
+def no_tags() -> Mapping[str, str]:
+    """The one empty mapping, for the many that have nothing."""
+    return NO_TAGS
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One picture of a source with what is said about it; `where` is the place for people ("captions.csv:12").
+    """One picture of a source with what is said about it.
 
-    `image_id` is given for a picture of which no file is at hand; `image` is only its name then.
+    Attributes:
+        image: its file; of a picture without one, only its name.
+        where: the place for people ("captions.csv:12").
+        image_id: given for a picture of which only the embedding is at hand.
+        data: the picture itself, where it lies inside another file: an archive, a table.
+        tags: what the columns say that were asked to be kept.
     """
 
     image: Path
@@ -26,6 +38,8 @@ class Record:
     split: str | None
     where: str
     image_id: str | None = None
+    data: bytes | None = field(default=None, repr=False)
+    tags: Mapping[str, str] = field(default_factory=no_tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +55,36 @@ class Problem:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A layout that a source has; `reason` is a sentence for people, `name` what its dataset is called if not after its folder."""
+    """A layout that a source has.
+
+    Attributes:
+        reason: a sentence for people.
+        name: what its dataset is called, if not after its folder.
+        columns: of a table, which column is what ("image": "file_name").
+    """
 
     layout: str
     reason: str
     name: str | None = None
+    columns: Mapping[str, str] = field(default_factory=no_tags)
 
 
 @dataclass(frozen=True)
 class ReaderOptions:
-    """What the user said about the source: the columns of its captions table, and the folder of its pictures if that is elsewhere."""
+    """What the user said about the source.
+
+    Attributes:
+        image_column, caption_column: of its captions table.
+        images: the folder of its pictures, if that is elsewhere.
+        tag_columns: columns of the table whose values are kept with each picture.
+        caption_from_folder: a sentence with {} for the name of a picture's folder, for pictures that are sorted by what they show.
+    """
 
     image_column: str | None = None
     caption_column: str | None = None
     images: Path | None = None
+    tag_columns: tuple[str, ...] = ()
+    caption_from_folder: str | None = None
 
 
 NO_OPTIONS = ReaderOptions()

@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from clipcap_cli.datasets.records import Problem
+from clipcap_cli.datasets.records import NO_TAGS, Problem, no_tags
 from clipcap_cli.datasets.splits import in_order
 from clipcap_cli.errors import StoreError
 from clipcap_cli.storage.atomic import write_json
@@ -29,14 +29,22 @@ IMAGES_FILE = "images.parquet"
 CAPTIONS_FILE = "captions.parquet"
 PROBLEMS_FILE = "problems.jsonl"
 
+TAGS = "tags"  # a column that is there where a picture has some
+
 _PROBLEMS_AT_MOST = 2**30  # bytes of problems.jsonl
-_TEXTS = frozenset(["image_id", "path", "name", "split", "caption"])  # the other columns are whole numbers
+_TEXTS = frozenset(["image_id", "path", "name", "split", "caption", TAGS])  # the other columns are whole numbers
 _RESTORE = "Restore the file, or remove the dataset (`clipcap dataset remove {name}`) and add it again."
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture as a version has it: `size` in bytes and `mtime_ns` are those of the file when it was read; "" and zeros where there is no file."""
+    """One picture as a version has it.
+
+    Attributes:
+        path: of its file, or relative to the store where the store keeps it; "" where there is no file, and zeros in what follows.
+        size, mtime_ns: of the file, in bytes, when it was read.
+        tags: what the columns of its table say that were asked to be kept.
+    """
 
     image_id: str
     path: str
@@ -47,6 +55,7 @@ class Picture:
     size: int
     mtime_ns: int
     captions: tuple[str, ...]
+    tags: Mapping[str, str] = field(default_factory=no_tags)
 
 
 def version_folder(dataset: Path, version: int) -> Path:
@@ -57,7 +66,8 @@ def content_digest(pictures: Sequence[Picture], problems: Iterable[Problem]) -> 
     """A hash of what a version says, for knowing whether a source has changed; when files were touched is no part of it."""
     digest = hashlib.sha256()
     for picture in pictures:
-        digest.update(json.dumps([picture.image_id, picture.path, picture.name, picture.split, picture.captions]).encode())
+        told = [picture.image_id, picture.path, picture.name, picture.split, picture.captions]
+        digest.update(json.dumps([*told, dict(picture.tags)] if picture.tags else told).encode())
     for problem in problems:
         digest.update(json.dumps(asdict(problem)).encode())
     return digest.hexdigest()
@@ -81,6 +91,8 @@ def write_version(folder: Path, pictures: Sequence[Picture], problems: Sequence[
         "size": pa.array([picture.size for picture in pictures], pa.int64()),
         "mtime_ns": pa.array([picture.mtime_ns for picture in pictures], pa.int64()),
     }
+    if any(picture.tags for picture in pictures):
+        images[TAGS] = pa.array([json.dumps(dict(picture.tags)) for picture in pictures], pa.string())
     captions = {
         "row": pa.array([row for row, picture in enumerate(pictures) for _ in picture.captions], pa.int32()),  # of its picture in images.parquet
         "caption": pa.array([caption for picture in pictures for caption in picture.captions], pa.string()),
@@ -140,6 +152,51 @@ def read_table(path: Path, columns: Sequence[str]) -> Any:
     except FileNotFoundError as error:
         raise damaged(path, "the file is missing") from error
     except (OSError, KeyError, pa.ArrowException) as error:
+        raise damaged(path, f"the file cannot be read ({str(error).splitlines()[0]})") from error
+
+
+def read_pictures(folder: Path) -> list[Picture]:
+    """The pictures of a version, in the order of their names.
+
+    Raises:
+        StoreError: a file is missing or damaged.
+    """
+    columns = [of.name for of in fields(Picture) if of.name not in ("captions", TAGS)]
+    path = folder / IMAGES_FILE
+    has_tags = TAGS in column_names(path)
+    images = read_table(path, [*columns, TAGS] if has_tags else columns).to_pylist()
+    captions = read_table(folder / CAPTIONS_FILE, ["row", "caption"])
+    told: list[list[str]] = [[] for _ in images]
+    try:
+        for row, text in zip(captions["row"].to_pylist(), captions["caption"].to_pylist(), strict=True):
+            told[_row(row)].append(text)
+        tags = [parse_json(image.pop(TAGS)) if has_tags else NO_TAGS for image in images]
+        return [Picture(**image, captions=tuple(texts), tags=of) for image, texts, of in zip(images, told, tags, strict=True)]
+    except (IndexError, TypeError, ValueError) as error:
+        raise damaged(path, f"its pictures are not those of the other files ({error})") from error
+
+
+def _row(row: int) -> int:
+    if row < 0:
+        raise IndexError(row)
+    return row
+
+
+def column_names(path: Path) -> list[str]:
+    """The columns of a Parquet file.
+
+    Raises:
+        StoreError: it is missing or damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with path.open("rb") as stream:
+            return list(pq.read_schema(stream).names)
+    except FileNotFoundError as error:
+        raise damaged(path, "the file is missing") from error
+    except (OSError, pa.ArrowException) as error:
         raise damaged(path, f"the file cannot be read ({str(error).splitlines()[0]})") from error
 
 

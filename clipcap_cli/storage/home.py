@@ -32,6 +32,10 @@ class Home:
         return self.root / "datasets"
 
     @property
+    def images(self) -> Path:
+        return self.root / "images"
+
+    @property
     def embeddings(self) -> Path:
         return self.root / "embeddings"
 

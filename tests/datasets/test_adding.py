@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from clipcap_cli.datasets import adding
+from clipcap_cli.datasets import versioning
 from clipcap_cli.datasets.adding import add_dataset
 from clipcap_cli.datasets.dataset import list_datasets, open_dataset, remove_dataset
 from clipcap_cli.errors import InputError, StoreError
@@ -182,7 +182,7 @@ def test_a_name_that_another_source_has_is_refused(home: Home, food: Path, tmp_p
 
 
 def test_a_dataset_that_is_being_changed_is_left_alone(home: Home, food: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clipcap_cli.datasets.adding._WAIT_S", 0.1)
+    monkeypatch.setattr("clipcap_cli.datasets.versioning._WAIT_S", 0.1)
     with hold(home, "dataset-My-food"), pytest.raises(StoreError, match="is being changed"):
         add_dataset(food, home=home)
 
@@ -195,7 +195,7 @@ def test_a_kill_between_two_writes_leaves_the_version_before(home: Home, food: P
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(adding, "write_json", killed)
+        patch.setattr(versioning, "write_manifest", killed)
         with pytest.raises(KeyboardInterrupt):
             add_dataset(food, home=home)
     assert open_dataset("My-food", home=home) == first

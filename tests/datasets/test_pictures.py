@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from clipcap_cli.datasets import pictures
-from clipcap_cli.datasets.pictures import MAX_PIXELS, open_picture, picture_header, to_rgb
+from clipcap_cli.datasets.pictures import MAX_PIXELS, Header, open_picture, picture_header, to_rgb
 from clipcap_cli.errors import InputError
 
 
@@ -65,7 +65,7 @@ def test_a_picture_comes_out_as_the_camera_was_held(form: str, orientation: int)
     exif[ExifTags.Base.Orientation] = orientation
     data = encoded(stored, form, exif=exif)
     image = open_picture(data, "it")
-    assert image.size == (48, 32) == picture_header(data, "it")
+    assert image.size == (48, 32) == picture_header(data, "it").size
     assert near(image.getpixel((6, 6)), (255, 0, 0), 12)
     assert near(image.getpixel((42, 26)), (255, 255, 255), 12)
 
@@ -164,7 +164,7 @@ def test_what_is_no_picture_is_named_for_what_it_is(data: bytes, said: str) -> N
 
 def test_a_picture_that_is_cut_short_is_refused_when_it_is_opened() -> None:
     data = encoded(Image.effect_noise((64, 64), 50), "JPEG")[:-300]
-    assert picture_header(data, "cut.jpg") == (64, 64)
+    assert picture_header(data, "cut.jpg").size == (64, 64)
     with pytest.raises(InputError, match="cut short"):
         open_picture(data, "cut.jpg")
 
@@ -178,7 +178,7 @@ def test_a_bomb_is_refused_by_its_header() -> None:
 
 def test_a_picture_of_the_largest_cameras_passes_without_a_warning() -> None:
     assert MAX_PIXELS >= 16_320 * 12_240
-    assert picture_header(bomb(16_320, 12_240), "large.png") == (16_320, 12_240)
+    assert picture_header(bomb(16_320, 12_240), "large.png").size == (16_320, 12_240)
 
 
 def test_pillows_settings_are_as_before_whatever_many_threads_do() -> None:
@@ -215,4 +215,4 @@ def outcome(read: Callable[[bytes, str], Any], data: bytes) -> str:
         found = read(data, "it")
     except InputError as error:
         return "refused" if error.where == "it" and error.message else "refused without a reason"
-    return "size" if isinstance(found, tuple) else found.mode
+    return "size" if isinstance(found, Header) else found.mode

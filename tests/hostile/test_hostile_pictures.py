@@ -92,7 +92,7 @@ def test_it_is_left_out_of_a_dataset_and_of_captions(picture: str, stage: Stage)
 def test_of_a_picture_of_many_pictures_only_the_first_is_read(name: str, data: bytes) -> None:
     assert name
     assert min(open_picture(data, "many").size) >= 1
-    assert min(picture_header(data, "many")) >= 1
+    assert min(picture_header(data, "many").size) >= 1
 
 
 ENTRIES: dict[str, Callable[[Path, Path], object]] = {
