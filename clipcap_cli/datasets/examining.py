@@ -32,7 +32,7 @@ _HELPER = "import sys; sys.path.append(sys.argv[1]); from clipcap_cli.datasets.e
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What a picture's bytes tell: its id, width and height as seen upright, Pillow's name of its format; size in bytes and time of change in ns of its file."""
+    """What a picture's bytes tell: its id, width and height as seen upright, Pillow's name of its format; its file's bytes and time of change in ns."""
 
     image_id: str
     width: int
