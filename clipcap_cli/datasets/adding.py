@@ -6,7 +6,7 @@ What is made is a new version, whole or not at all; versions that are there are 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from clipcap_cli.datasets.ingest import ingest, nothing_left, settle_splits
 from clipcap_cli.datasets.keeping import Keeper, Policy
 from clipcap_cli.datasets.manifest import UNKNOWN, Manifest, Provenance, read_manifest, write_manifest
 from clipcap_cli.datasets.records import NO_OPTIONS, Evidence, Problem, Reader, ReaderOptions, Record, as_text
+from clipcap_cli.datasets.splitting import decide
 from clipcap_cli.datasets.unpacking import is_archive, unpacked
 from clipcap_cli.datasets.versioning import ADDED, Contents, changing, put_version
 from clipcap_cli.datasets.versions import Picture
@@ -224,13 +225,14 @@ def _add(found: Source, name: str, before: Dataset | None, home: Home, provenanc
         options=found.options,
         columns=found.evidence.columns,
         split_rule=old.split_rule if old and not replace_all else None,
+        keeps_source_splits=old is None or replace_all or old.keeps_source_splits,
     )
     keeper = Keeper(home, found.policy)
-    pictures, problems = _read(found, None if replace_all else before, manifest, keeper, events)
+    pictures, problems, splits_by = _read(found, None if replace_all else before, manifest, keeper, events)
     change, added_in = "", tuple[int, ...]()
     if before is not None and before.is_changed and not replace_all:
         pictures, change, added_in = _only_new(before, pictures, events), "what is new in the source joined what was changed here", before.added_in
-    contents = Contents(pictures, problems, found.evidence.layout, found.evidence.reason, ADDED, change, added_in)
+    contents = Contents(pictures, problems, found.evidence.layout, found.evidence.reason, ADDED, change, added_in, splits_by)
     if before is not None and before.digest == contents.digest:
         if old is not None and replace(manifest, current=old.current) != old:
             write_manifest(home.datasets / name, replace(manifest, current=old.current))
@@ -240,7 +242,7 @@ def _add(found: Source, name: str, before: Dataset | None, home: Home, provenanc
     return put_version(home, manifest, contents)
 
 
-def _read(found: Source, before: Dataset | None, manifest: Manifest, keeper: Keeper, events: Listener) -> tuple[list[Picture], list[Problem]]:
+def _read(found: Source, before: Dataset | None, manifest: Manifest, keeper: Keeper, events: Listener) -> tuple[list[Picture], list[Problem], str]:
     problems: list[Problem] = []
 
     def report(problem: Problem) -> None:
@@ -250,12 +252,23 @@ def _read(found: Source, before: Dataset | None, manifest: Manifest, keeper: Kee
     if not pictures:
         raise nothing_left(found.place, problems)
     earlier = _splits_of(before) if before else {}
-    pictures, decided_by = settle_splits(pictures, earlier, report)
+    if not manifest.keeps_source_splits:
+        pictures = [replace(picture, split=None) for picture in pictures]
+    pictures, decided_by = settle_splits(pictures, earlier, report, _decider(manifest, earlier))
     if decided_by == "hash":
         events(Note("the source gives no splits: 80 % train, 10 % val, 10 % test, by each picture's hash"))
     elif without := sum(picture.split is None for picture in pictures):
         events(Note(f"{count(without, 'picture')} of the source {'is' if without == 1 else 'are'} in no split"))
-    return pictures, problems
+    return pictures, problems, decided_by
+
+
+def _decider(manifest: Manifest, earlier: Mapping[str, str | None]) -> Callable[[list[Picture]], Mapping[str, str]] | None:
+    """What gives a split where the source gives none: the rule that the user set, if there is one."""
+    rule = manifest.split_rule
+    if rule is None:
+        return None
+    fixed = {image_id: split for image_id, split in earlier.items() if split}
+    return lambda pictures: decide(pictures, rule, fixed | {picture.image_id: picture.split for picture in pictures if picture.split})
 
 
 def _only_new(before: Dataset, pictures: list[Picture], events: Listener) -> list[Picture]:

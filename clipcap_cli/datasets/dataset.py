@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from clipcap_cli.datasets.pairs import Pairs, ids_of
 from clipcap_cli.datasets.records import Problem
 from clipcap_cli.datasets.versions import (
     CAPTIONS_FILE,
@@ -30,7 +31,6 @@ from clipcap_cli.storage.home import Home, open_home
 from clipcap_cli.storage.locks import hold
 from clipcap_cli.storage.names import unknown
 
-_ID_LENGTH = 32
 _LISTING = "clipcap dataset list"
 
 
@@ -57,35 +57,6 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Captions with their pictures, as columns.
-
-    Attributes:
-        image_ids: bytes of 32 hex digits, [pictures].
-        captions: an Arrow array of texts, [captions].
-        pictures: the row of each caption's picture in `image_ids`, int64 [captions].
-    """
-
-    image_ids: np.ndarray
-    captions: Any
-    pictures: np.ndarray
-
-    def bytes_of_captions(self) -> np.ndarray:
-        """Length of each caption in UTF-8, int64 [captions]."""
-        import pyarrow.compute as pc
-
-        lengths: np.ndarray = pc.binary_length(self.captions).to_numpy().astype(np.int64)
-        return lengths
-
-    def of(self, there: np.ndarray) -> Pairs:
-        """Those of the pictures for which `there` [pictures] says so."""
-        import pyarrow as pa
-
-        mine = there[self.pictures]
-        return Pairs(self.image_ids[there], self.captions.filter(pa.array(mine)), (np.cumsum(there) - 1)[self.pictures[mine]])
-
-
-@dataclass(frozen=True)
 class Dataset:
     """One version of a dataset. Everything but `images` and `problems` is known without reading more.
 
@@ -96,6 +67,7 @@ class Dataset:
         made_by: the verb that made this version: add, edit, filter, …
         change: what that changed, a sentence for people.
         added_in: the versions in which pictures of the source came in.
+        splits_by: what decided the splits: source, hash or rule.
         pictures, captions: how many.
         split_counts: pictures by split.
         problem_counts: problems by kind, the most frequent first; severity_counts: by severity.
@@ -111,6 +83,7 @@ class Dataset:
     made_by: str
     change: str
     added_in: tuple[int, ...]
+    splits_by: str
     pictures: int
     captions: int
     split_counts: Mapping[str, int] = field(compare=False)
@@ -140,6 +113,30 @@ class Dataset:
         """Where a picture's file lies; None if only its embedding is known."""
         return self.home.root / picture.path if picture.path else None
 
+    def sample(self, many: int) -> list[Image]:
+        """So many of its pictures, evenly over all of them, without reading more captions than theirs.
+
+        Raises:
+            StoreError: files of the version are missing or damaged.
+        """
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if many == 0 or self.pictures == 0:
+            return []
+        rows = np.arange(self.pictures)[:: max(1, self.pictures // many)][:many]
+        images, captions = self._tables(["image_id", "path", "name", "split", "width", "height"], None)
+        captions = captions.filter(pc.is_in(captions["row"], value_set=pa.array(rows, captions["row"].type)))
+        told: dict[int, list[str]] = {}
+        for row, text in zip(captions["row"].to_pylist(), captions["caption"].to_pylist(), strict=True):
+            told.setdefault(row, []).append(text)
+        return [self._image(image, told.get(int(row), ())) for row, image in zip(rows, images.take(rows).to_pylist(), strict=True)]
+
+    def _image(self, image: Mapping[str, Any], captions: Iterable[str]) -> Image:
+        path = self.home.root / image["path"] if image["path"] else None
+        return Image(image["image_id"], path, image["name"], image["split"], image["width"], image["height"], tuple(captions))
+
     def images(self, split: str | None = None) -> list[Image]:
         """The pictures, or those of one split, always in the order of their names.
 
@@ -167,7 +164,7 @@ class Dataset:
             StoreError: files of the version are missing or damaged.
         """
         images, captions = self._tables(["image_id", "split"], split)
-        return Pairs(_as_bytes(images["image_id"]), captions["caption"].combine_chunks(), captions["row"].to_numpy().astype(np.int64))
+        return Pairs(ids_of(images["image_id"]), captions["caption"].combine_chunks(), captions["row"].to_numpy().astype(np.int64))
 
     def image_ids(self, split: str | None = None) -> np.ndarray:
         """The ids of the pictures, or of those of one split, bytes of 32 hex digits [pictures], in the order of their names.
@@ -178,7 +175,7 @@ class Dataset:
         """
         if split is not None:
             return self.pairs(split).image_ids
-        return _as_bytes(read_table(self.folder / IMAGES_FILE, ["image_id"])["image_id"])
+        return ids_of(read_table(self.folder / IMAGES_FILE, ["image_id"])["image_id"])
 
     def _tables(self, columns: list[str], split: str | None) -> tuple[Any, Any]:
         """Pictures with these columns and, as `row` and `caption`, their captions; `row` counts within the pictures that are returned."""
@@ -212,17 +209,6 @@ class Dataset:
             StoreError: the list is missing or damaged.
         """
         return read_problems(self.folder / PROBLEMS_FILE)
-
-
-def _as_bytes(column: Any) -> np.ndarray:
-    """An Arrow column of ids as an array; ids as they always are lie end to end, and become no Python objects."""
-    import pyarrow.compute as pc
-
-    array = column.combine_chunks()
-    if len(array) and array.offset == 0 and pc.all(pc.equal(pc.binary_length(array), _ID_LENGTH)).as_py():
-        return np.frombuffer(array.buffers()[2], f"S{_ID_LENGTH}", len(array))
-    found: np.ndarray = array.to_numpy(zero_copy_only=False).astype(f"S{_ID_LENGTH}")
-    return found
 
 
 def open_dataset(name: str, *, home: Home | None = None, version: int | None = None) -> Dataset:
@@ -260,6 +246,7 @@ def open_dataset(name: str, *, home: Home | None = None, version: int | None = N
             created=facts["created"],
             made_by=str(facts.get("made_by", "add")),
             change=str(facts.get("change", "")),
+            splits_by=str(facts.get("splits_by", "source")),
             added_in=tuple(map(int, facts.get("added_in", [number]))),
             pictures=facts["pictures"],
             captions=facts["captions"],
@@ -270,6 +257,17 @@ def open_dataset(name: str, *, home: Home | None = None, version: int | None = N
         )
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(file, f"it lacks {error}") from error
+
+
+def list_versions(dataset: Dataset) -> list[Dataset]:
+    """The versions of a dataset that are there, up to this one, the oldest first.
+
+    Raises:
+        StoreError: one of them is damaged.
+    """
+    folder = dataset.home.datasets / dataset.name
+    numbers = (number for number in range(1, dataset.version + 1) if version_folder(folder, number).is_dir())
+    return [open_dataset(dataset.name, home=dataset.home, version=number) for number in numbers]
 
 
 def list_datasets(home: Home) -> list[Dataset]:

@@ -160,7 +160,7 @@ def settle_splits(
         decide: the split of each id where the source gives none; by the usual rule if nothing is said.
 
     Returns:
-        The pictures, and who decided: "source" or "hash".
+        The pictures, and what decided: "source", "hash" or "rule".
     """
     by_source = any(picture.split for picture in pictures)
     decided: Mapping[str, str] = {}
@@ -175,7 +175,7 @@ def settle_splits(
             message = f"the source now puts this picture into {picture.split}; it stays in {before}, where it was"
             report(Problem("split-kept", "warning", picture.name, message, "Add the source with --replace to take its splits as they are."))
         settled.append(replace(picture, split=before or picture.split or decided.get(picture.image_id)))
-    return settled, "source" if by_source else "hash"
+    return settled, "rule" if decide is not None and not by_source else "source" if by_source else "hash"
 
 
 def nothing_left(source: Path, problems: list[Problem]) -> InputError:

@@ -41,6 +41,7 @@ class Manifest:
         options: what the user said about the source, which holds when it is added again.
         columns: of a table, which column is what.
         split_rule: how pictures that come later get their split; None for the usual rule.
+        keeps_source_splits: whether the source's word about splits counts.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Manifest:
     options: ReaderOptions = NO_OPTIONS
     columns: Mapping[str, str] = field(default_factory=no_tags)
     split_rule: SplitRule | None = None
+    keeps_source_splits: bool = True
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -83,6 +85,7 @@ def read_manifest(folder: Path) -> Manifest:
             ),
             columns={str(key): str(value) for key, value in (facts.get("columns") or {}).items()},
             split_rule=SplitRule.from_json(rule) if rule else None,
+            keeps_source_splits=bool(facts.get("keeps_source_splits", True)),
         )
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise damaged(path, f"it is not as it was written ({error})") from error
@@ -114,8 +117,9 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         "options": {key: value for key, value in told.items() if value},
         "columns": dict(manifest.columns),
         "split_rule": manifest.split_rule.as_json() if manifest.split_rule else None,
+        "keeps_source_splits": manifest.keeps_source_splits,
     }
-    write_json(folder / DATASET_FILE, {key: value for key, value in facts.items() if value or key in ("source", "format")})
+    write_json(folder / DATASET_FILE, {key: value for key, value in facts.items() if value not in (None, {})})
 
 
 def _text(value: object) -> str | None:

@@ -37,6 +37,16 @@ def is_split(text: str) -> bool:
     return text.strip().casefold() in _MEANING
 
 
+def splits_of_places(places: Mapping[str, str]) -> dict[str, str]:
+    """Which split each folder or file of a source is, by the word in its name that may say so ("" for none).
+
+    Returns:
+        The split of every place; empty if some are none, or if there are not several with one to learn from: a lone folder named "test" is no split.
+    """
+    splits = {place: _MEANING.get(word.strip().casefold(), "") for place, word in places.items()}
+    return splits if all(splits.values()) and len(set(splits.values())) > 1 and "train" in splits.values() else {}
+
+
 def split_by_hash(image_id: str) -> str:
     """The split of a picture by its id alone: 80 % train, 10 % val, 10 % test."""
     return _PARTS[(int(image_id[:8], 16) * len(_PARTS)) >> 32]

@@ -30,6 +30,7 @@ class Contents:
         made_by: the verb that made it.
         change: what it changed, a sentence for people; "" where it was added.
         added_in: the versions in which pictures of the source came in, but for a new one that is added.
+        splits_by: what decided the splits: source, hash or rule.
     """
 
     pictures: Sequence[Picture]
@@ -39,6 +40,7 @@ class Contents:
     made_by: str = ADDED
     change: str = ""
     added_in: tuple[int, ...] = ()
+    splits_by: str = "source"
 
     @property
     def digest(self) -> str:
@@ -68,6 +70,7 @@ def put_version(home: Home, manifest: Manifest, contents: Contents) -> Dataset:
         "reason": contents.reason,
         "made_by": contents.made_by,
         "change": contents.change,
+        "splits_by": contents.splits_by,
         "added_in": [*contents.added_in, *([number] if contents.made_by == ADDED else [])],
         "digest": contents.digest,
     }
@@ -85,7 +88,14 @@ def put_version(home: Home, manifest: Manifest, contents: Contents) -> Dataset:
 
 
 def change_dataset(
-    dataset: Dataset, pictures: Sequence[Picture], *, made_by: str, change: str, manifest: Manifest | None = None, events: Listener = silent
+    dataset: Dataset,
+    pictures: Sequence[Picture],
+    *,
+    made_by: str,
+    change: str,
+    manifest: Manifest | None = None,
+    splits_by: str | None = None,
+    events: Listener = silent,
 ) -> Dataset:
     """Make a version of a dataset that has other pictures, captions or splits.
 
@@ -94,6 +104,7 @@ def change_dataset(
         made_by: the verb.
         change: what it changes, a sentence for people.
         manifest: what dataset.json says from now on, if that changes.
+        splits_by: what decides the splits from now on, if that changes.
 
     Returns:
         The new version; the dataset as it is if nothing differs.
@@ -104,7 +115,7 @@ def change_dataset(
     """
     if not pictures:
         raise InputError(f"nothing of {dataset.name!r} would be left, so nothing was changed", hint="Look at `clipcap dataset show` and choose otherwise.")
-    contents = Contents(pictures, dataset.problems(), dataset.layout, dataset.reason, made_by, change, dataset.added_in)
+    contents = Contents(pictures, dataset.problems(), dataset.layout, dataset.reason, made_by, change, dataset.added_in, splits_by or dataset.splits_by)
     with changing(dataset.home, dataset.name, events):
         now = read_manifest(dataset.home.datasets / dataset.name)
         if now.current != dataset.version:
@@ -115,3 +126,14 @@ def change_dataset(
                 write_manifest(dataset.home.datasets / dataset.name, wanted)
             return open_dataset(dataset.name, home=dataset.home)
         return put_version(dataset.home, replace(wanted, current=now.current + 1), contents)
+
+
+def restore_version(dataset: Dataset, version: int, *, events: Listener = silent) -> Dataset:
+    """Make a version that says what an older one said.
+
+    Raises:
+        InputError: there is no such version, or it is not there any more.
+        StoreError: the dataset is damaged, or was changed meanwhile.
+    """
+    old = open_dataset(dataset.name, home=dataset.home, version=version)
+    return change_dataset(dataset, old.entries(), made_by="restore", change=f"back to version {version}", splits_by=old.splits_by, events=events)

@@ -26,7 +26,8 @@ import torch
 from clipcap_cli.captioner.lm_folders import hash_of_weights, revision_of
 from clipcap_cli.captioner.manifest import read_manifest
 from clipcap_cli.captioner.models import find_captioner
-from clipcap_cli.datasets.dataset import Dataset, Pairs
+from clipcap_cli.datasets.dataset import Dataset
+from clipcap_cli.datasets.pairs import Pairs
 from clipcap_cli.embeddings.store import open_store
 from clipcap_cli.encoders.base import ImageEncoder
 from clipcap_cli.errors import StoreError

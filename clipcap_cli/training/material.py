@@ -7,7 +7,8 @@ from pathlib import Path
 
 from clipcap_cli.captioner.language_models import LanguageModel
 from clipcap_cli.captioner.manifest import NAME as MANIFEST
-from clipcap_cli.datasets.dataset import Dataset, Image, Pairs, open_dataset
+from clipcap_cli.datasets.dataset import Dataset, Image, open_dataset
+from clipcap_cli.datasets.pairs import Pairs
 from clipcap_cli.embeddings.pipeline import embed_dataset
 from clipcap_cli.embeddings.rows import StoredRows
 from clipcap_cli.embeddings.store import EmbeddingStore

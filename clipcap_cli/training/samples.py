@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from clipcap_cli.captioner.language_models import LanguageModel
-from clipcap_cli.datasets.dataset import Pairs
+from clipcap_cli.datasets.pairs import Pairs
 
 Objective = Literal["standard", "original"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clipcap_cli.datasets.dataset import Pairs
+from clipcap_cli.datasets.pairs import Pairs
 from clipcap_cli.datasets.records import clean_caption
 from clipcap_cli.embeddings.texts import text_ids
 from clipcap_cli.errors import InputError

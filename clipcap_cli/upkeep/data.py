@@ -8,6 +8,7 @@ from pathlib import Path
 
 from clipcap_cli.datasets.checking import check_version
 from clipcap_cli.datasets.dataset import Dataset, open_dataset
+from clipcap_cli.datasets.merging import MERGED
 from clipcap_cli.datasets.pictures import read_picture
 from clipcap_cli.datasets.versions import DATASET_FILE, damaged, read_json, version_folder
 from clipcap_cli.embeddings.checking import Group, StoreFacts, check_store, drop_rows, facts_of, store_folders
@@ -69,7 +70,7 @@ def _adding_again(home: Home, name: str) -> str:
         source = str(read_json(home.datasets / name / DATASET_FILE)["source"])
     except (StoreError, KeyError):
         source = "SOURCE"
-    return f"clipcap dataset remove {name} --yes && clipcap dataset add {shlex.quote(source)} --name {name}"
+    return f"clipcap dataset remove {name} --yes && {_line_for(name, source)}"
 
 
 def look_at_pictures(home: Home, looked: Looked, read: Read) -> None:
@@ -94,7 +95,32 @@ def look_at_pictures(home: Home, looked: Looked, read: Read) -> None:
 
 
 def _adding(home: Home, name: str) -> str:
-    return f"clipcap dataset add {shlex.quote(str(open_dataset(name, home=home).source))} --name {name}"
+    return _line_for(name, str(open_dataset(name, home=home).source))
+
+
+def _line_for(name: str, source: str) -> str:
+    """The line that makes a dataset from its source."""
+    if source.startswith(MERGED):
+        return f"clipcap dataset merge {source.removeprefix(MERGED).replace(',', ' ')} --name {name} --replace"
+    return f"clipcap dataset add {shlex.quote(source)} --name {name}"
+
+
+def look_at_images(home: Home, looked: Looked, read: Read) -> None:
+    """Pictures that were taken into the store: each is named by its bytes."""
+    for path in sorted(home.images.glob("??/*")):
+        if path.name.startswith(".") or not path.is_file():
+            continue
+        looked.things += 1
+        try:
+            data = read_picture(path)
+            read(len(data))
+            what = None if image_id_of(data) == path.stem else "this picture is not as it was when it was taken into the store"
+        except OSError as error:
+            what = f"this picture cannot be read ({error.strerror or error})"
+        if what:
+            of = [name for name in dataset_names(home) if path.stem in ids_of(home, name)]
+            remedy = " && ".join(_adding(home, name) for name in of[:_NAMED_AT_MOST]) or f"rm {shlex.quote(str(path))}: no dataset has it"
+            looked.add(Finding("images", path.stem, path, what, remedy))
 
 
 def look_at_embeddings(home: Home, looked: Looked, read: Read) -> None:

@@ -19,7 +19,7 @@ from clipcap_cli.training.runs import Run, list_runs, run_lock
 from clipcap_cli.upkeep.captioners import CHECKPOINTS, folders_in
 from clipcap_cli.upkeep.data import dataset_names, versions_of
 from clipcap_cli.upkeep.findings import size_of
-from clipcap_cli.upkeep.references import evaluations_of_nobody, stores_without_pictures, versions_in_use
+from clipcap_cli.upkeep.references import evaluations_of_nobody, kept_pictures_of_nobody, stores_without_pictures, versions_in_use
 from clipcap_cli.upkeep.verify import verify
 from clipcap_cli.words import count
 
@@ -72,6 +72,13 @@ def find_versions(home: Home) -> Iterator[Removal]:
             if number not in used:
                 why = f"{name} is at v{max(used)}, and no run or captioner was made with v{number}"
                 yield Removal("versions", folder, why, size_of(folder), partial(_remove_version, home, name, folder))
+
+
+def find_images(home: Home) -> Iterator[Removal]:
+    """Pictures that were taken into the store and that no version of a dataset names; not those of today, which somebody may be adding."""
+    for path in kept_pictures_of_nobody(home):
+        if time.time() - path.stat().st_mtime > _DAY_S:
+            yield Removal("images", path, "no version of a dataset has this picture", path.stat().st_size, partial(_remove_image, home, path))
 
 
 def find_embeddings(home: Home) -> Iterator[Removal]:
@@ -149,6 +156,12 @@ def _remove_version(home: Home, name: str, folder: Path) -> bool:
             return False
         remove_folder(folder)
     return True
+
+
+def _remove_image(home: Home, path: Path) -> bool:
+    if time.time() - path.stat().st_mtime <= _DAY_S:  # somebody asked for it meanwhile
+        return False
+    return _remove_file(path)
 
 
 def _remove_embeddings(home: Home, folder: Path) -> bool:

@@ -23,13 +23,14 @@ from clipcap_cli.upkeep.prunable import (
     find_embeddings,
     find_evaluations,
     find_holders,
+    find_images,
     find_leftovers,
     find_logs,
     find_versions,
 )
 
 LOG_DAYS = 30.0
-PRUNED = ("leftovers", "embeddings", "evaluations", "logs", "locks", "versions", "checkpoints", "damaged")
+PRUNED = ("leftovers", "images", "embeddings", "evaluations", "logs", "locks", "versions", "checkpoints", "damaged")
 ONLY_IF_NAMED = ("versions", "checkpoints", "damaged")
 _HEALED = 3  # folders down from the root are those that are replaced while they are there
 
@@ -58,6 +59,7 @@ def plan(home: Home, kinds: Sequence[str] = (), *, log_days: float = LOG_DAYS, e
         raise InputError(f"{strangers[0]!r} is nothing that can be pruned", hint=f"These can: {', '.join(PRUNED)}.")
     finders: dict[str, Callable[[Home], Iterable[Removal]]] = {
         "leftovers": find_leftovers,
+        "images": find_images,
         "embeddings": find_embeddings,
         "evaluations": find_evaluations,
         "checkpoints": find_checkpoints,

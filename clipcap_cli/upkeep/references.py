@@ -25,7 +25,8 @@ def versions_in_use(home: Home, name: str) -> set[int]:
     Raises:
         ClipcapError: something that may refer to one cannot be read.
     """
-    used = {versions_of(home, name)[-1]}
+    current = open_dataset(name, home=home)
+    used = {current.version, *(current.added_in if current.is_changed else ())}  # adding again asks what was in these
     for run in list_runs(home):
         info = run.info
         if info.dataset == name:
@@ -38,6 +39,22 @@ def versions_in_use(home: Home, name: str) -> set[int]:
         if isinstance(made_with, dict) and made_with.get("name") == name and isinstance(made_with.get("version"), int):
             used.add(made_with["version"])
     return used
+
+
+def kept_pictures_of_nobody(home: Home) -> list[Path]:
+    """Pictures in the store that no version of any dataset names.
+
+    Raises:
+        ClipcapError: a dataset cannot be read, so that nobody knows.
+    """
+    named = {
+        picture.path
+        for name in dataset_names(home)
+        for version in versions_of(home, name)
+        for picture in open_dataset(name, home=home, version=version).entries()
+    }
+    found = sorted(path for path in home.images.glob("??/*") if not path.name.startswith(".") and path.is_file())
+    return [path for path in found if path.relative_to(home.root).as_posix() not in named]
 
 
 def stores_without_pictures(home: Home, folders: list[Path] | None = None) -> list[Path]:

@@ -10,13 +10,14 @@ from clipcap_cli.errors import InputError
 from clipcap_cli.events import Advanced, Finished, Listener, Started, silent
 from clipcap_cli.storage.home import Home
 from clipcap_cli.upkeep.captioners import look_at_evaluations, look_at_models, look_at_runs
-from clipcap_cli.upkeep.data import look_at_datasets, look_at_embeddings, look_at_pictures, look_at_weights
+from clipcap_cli.upkeep.data import look_at_datasets, look_at_embeddings, look_at_images, look_at_pictures, look_at_weights
 from clipcap_cli.upkeep.findings import Finding, Looked, Read, size_of
 
 PICTURES = "pictures"
 _LOOKS: dict[str, Callable[[Home, Looked, Read], None]] = {
     "datasets": look_at_datasets,
     PICTURES: look_at_pictures,
+    "images": look_at_images,
     "embeddings": look_at_embeddings,
     "weights": look_at_weights,
     "models": look_at_models,

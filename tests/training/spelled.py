@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from clipcap_cli.captioner.language_models import LanguageModel
-from clipcap_cli.datasets.dataset import Pairs
+from clipcap_cli.datasets.pairs import Pairs
 from clipcap_cli.training.samples import Samples, collect_samples
 
 

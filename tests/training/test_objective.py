@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from clipcap_cli.captioner.lm_loading import load_language_model
 from clipcap_cli.captioner.mappers import Preparation, build_mapper
-from clipcap_cli.datasets.dataset import Pairs
+from clipcap_cli.datasets.pairs import Pairs
 from clipcap_cli.training.batches import make_batch
 from clipcap_cli.training.objective import caption_loss
 from clipcap_cli.training.samples import collect_samples

@@ -35,7 +35,7 @@ def test_a_whole_store_is_whole_and_nothing_in_it_is_changed(store):
     heard = []
     verified = verify(store.home, events=heard.append)
     assert verified.findings == ()
-    assert verified.things == {"datasets": 2, "embeddings": 1, "weights": 1, "models": 1, "runs": 2, "evaluations": 1}
+    assert verified.things == {"datasets": 2, "images": 0, "embeddings": 1, "weights": 1, "models": 1, "runs": 2, "evaluations": 1}
     assert verified.without_checksums == 0
     assert {path: path.read_bytes() for path in store.home.root.rglob("*") if path.is_file()} == before
     assert isinstance(heard[0], Started)

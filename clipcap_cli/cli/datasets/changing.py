@@ -1,0 +1,166 @@
+"""`clipcap dataset split`, `edit`, `filter`, `restore` and `remove`: each change is a new version, and the one before stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clipcap_cli.cli.datasets.group import SUMMARY, Name, Split, app, show_changed
+from clipcap_cli.cli.options import Yes, command, home
+from clipcap_cli.cli.out import out, printable
+from clipcap_cli.errors import InputError, PartialError
+from clipcap_cli.words import count
+
+_CHANGED = f"{SUMMARY}, and before: VERSION."
+_SHOWN = 10  # conflicts and the like
+
+
+@command(
+    app,
+    "split",
+    examples=("clipcap dataset split food --shares 70,15,15 --seed 1", "clipcap dataset split food --group near-duplicates --stratify kind"),
+    json=_CHANGED,
+)
+def split(
+    name: Name,
+    shares: Annotated[str, typer.Option("--shares", metavar="TRAIN,VAL,TEST", help="Shares of the pictures, in per cent.")] = "80,10,10",
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Another seed, another split.")] = 0,
+    group: Annotated[
+        str | None,
+        typer.Option("--group", metavar="WHAT", help="Keep together what has the same folder, the same value of a kept column, or near-duplicates."),
+    ] = None,
+    stratify: Annotated[
+        str | None, typer.Option("--stratify", metavar="WHAT", help="Give each split the same share of every folder, or of every value of a kept column.")
+    ] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Give up splits that the source gives, too.")] = False,
+) -> None:
+    """Split a dataset by a rule, which then holds for pictures that are added later. No picture that has a split by this rule is moved by others."""
+    from clipcap_cli.datasets.dataset import open_dataset
+    from clipcap_cli.datasets.splits import SplitRule
+    from clipcap_cli.datasets.splitting import split_dataset
+
+    dataset = open_dataset(name, home=home())
+    rule = SplitRule(_shares(shares), seed, group, stratify)
+    result = split_dataset(dataset, rule, anew=anew)
+    show_changed(dataset, result.dataset, f"{count(result.moved, 'picture')} in another split")
+    if result.torn:
+        out.warning(f"{count(len(result.torn), 'group')} of pictures that belong together {'is' if len(result.torn) == 1 else 'are'} in several splits")
+        for names in result.torn[:_SHOWN]:
+            out.note(f"  {printable(', '.join(names))}")
+        out.hint(f"clipcap dataset split {name} --anew" + (f" --group {group}" if group else ""))
+
+
+@command(
+    app,
+    "edit",
+    examples=("clipcap dataset edit food --export food.csv", "clipcap dataset edit food --import food.csv"),
+    json="with --export {path, captions}; with --import " + _CHANGED,
+)
+def edit(
+    name: Name,
+    export: Annotated[Path | None, typer.Option("--export", metavar="FILE", help="Write all captions into a CSV table, to correct them.")] = None,
+    read: Annotated[Path | None, typer.Option("--import", metavar="FILE", help="Take over what was corrected.")] = None,
+    split: Split = None,
+    force: Annotated[bool, typer.Option("--force", help="With --import: where captions were changed here too, the table counts.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="With --export: replace the file if it is there.")] = False,
+) -> None:
+    """Write captions out for correction by hand or in a spreadsheet, and read them back: an emptied row goes, a new row is a new caption."""
+    from clipcap_cli.datasets.dataset import open_dataset
+    from clipcap_cli.datasets.editing import read_captions, write_captions
+
+    if (export is None) == (read is None):
+        raise typer.BadParameter("take one of --export FILE and --import FILE")
+    dataset = open_dataset(name, home=home())
+    if export is not None:
+        if export.exists() and not overwrite:
+            raise InputError(f"{export} exists and was left as it is", hint="Add --overwrite, or choose another name.")
+        written = write_captions(dataset, export, split=split)
+        out.result({"path": str(export), "captions": written})
+        out.text(f"{export}: {count(written, 'caption')} of {name} v{dataset.version}")
+        out.hint(f"clipcap dataset edit {name} --import {export}")
+        return
+    assert read is not None
+    edited = read_captions(dataset, read, force=force)
+    show_changed(dataset, edited.dataset, f"{count(edited.captions, 'picture')} with other captions, {count(edited.splits, 'picture')} in another split")
+    failed = []
+    for what, lines in (
+        ("was changed here too, and stays as it is (--force takes the table's)", edited.conflicts),
+        ("is no picture of this dataset", edited.strangers),
+        ("would have no caption left, and stays as it is", edited.emptied),
+    ):
+        failed += [f"{printable(line)}: {what}" for line in lines]
+    for line in failed[:_SHOWN]:
+        out.warning(line)
+    if failed:
+        raise PartialError(f"{count(len(failed), 'picture')} of the table {'was' if len(failed) == 1 else 'were'} not taken over", where=str(read))
+
+
+@command(
+    app,
+    "filter",
+    examples=("clipcap dataset filter food --max-words 40", "clipcap dataset filter food --unlike 'https?://' --split train"),
+    json=_CHANGED,
+)
+def filter_captions(
+    name: Name,
+    min_words: Annotated[int | None, typer.Option("--min-words", metavar="N", min=1, help="Captions with fewer words go.")] = None,
+    max_words: Annotated[int | None, typer.Option("--max-words", metavar="N", min=1, help="Captions with more words go.")] = None,
+    match: Annotated[str | None, typer.Option("--match", metavar="REGEX", help="Captions without this go.")] = None,
+    unlike: Annotated[str | None, typer.Option("--unlike", metavar="REGEX", help="Captions with this go.")] = None,
+    split: Annotated[list[str] | None, typer.Option("--split", metavar="NAME", help="Pictures of other splits go. May be repeated.")] = None,
+) -> None:
+    """Leave captions and pictures out. A picture goes when none of its captions is left; the version before stays."""
+    from clipcap_cli.datasets.dataset import open_dataset
+    from clipcap_cli.datasets.filtering import Filter, filter_dataset
+
+    wanted = Filter(min_words, max_words, match, unlike, tuple(split or ()))
+    if wanted == Filter():
+        raise typer.BadParameter("say what is to go: --min-words, --max-words, --match, --unlike, --split")
+    dataset = open_dataset(name, home=home())
+    filtered = filter_dataset(dataset, wanted)
+    show_changed(dataset, filtered.dataset, f"{count(filtered.captions, 'caption')} and {count(filtered.pictures, 'picture')} left out")
+
+
+@command(app, "restore", examples=("clipcap dataset restore food 2", "clipcap dataset restore food 1 --quiet"), json=_CHANGED)
+def restore(name: Name, version: Annotated[int, typer.Argument(metavar="VERSION", min=1, help="The version to go back to.")]) -> None:
+    """Go back to an older version: it becomes the newest one, and those between stay."""
+    from clipcap_cli.datasets.dataset import open_dataset
+    from clipcap_cli.datasets.versioning import restore_version
+
+    dataset = open_dataset(name, home=home())
+    show_changed(dataset, restore_version(dataset, version), f"what version {version} was")
+
+
+@command(app, "remove", examples=("clipcap dataset remove food", "clipcap dataset remove food --yes"), json="{removed}.")
+def remove(name: Name, yes: Yes = False) -> None:
+    """Remove a dataset from the store. The pictures themselves are not touched, nor what was learned from them."""
+    from clipcap_cli.datasets.dataset import open_dataset, remove_dataset
+    from clipcap_cli.errors import StoreError
+
+    try:
+        dataset = open_dataset(name, home=home())
+        what = f"{count(dataset.pictures, 'picture')}; those in {dataset.source} are not touched"
+    except StoreError as error:
+        what = f"it is damaged: {error.message}"
+    question = f"Remove the dataset {name!r} ({what})?"
+    if out.confirm(question, yes=yes, otherwise="nothing was removed"):
+        remove_dataset(home(), name)
+        out.result({"removed": name})
+        out.text(f"The dataset {name} is removed; its pictures are where they were.")
+
+
+def _shares(text: str) -> dict[str, float]:
+    """`80,10,10` as shares.
+
+    Raises:
+        typer.BadParameter: they are none.
+    """
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) not in (2, 3) or min(values) < 0 or abs(sum(values) - 100) > 1e-6:
+        raise typer.BadParameter(f"{text!r} should be two or three numbers that add up to 100, as 80,10,10", param_hint="--shares")
+    return {name: value / 100 for name, value in zip(("train", "val", "test"), values, strict=False)}
