@@ -49,7 +49,7 @@ def test_training_again_embeds_nothing_and_takes_another_name(road: Road, clipca
     assert (run["name"], run["status"], run["dataset"]) == ("quickstart-2", "finished", "shapes")
     assert Path(run["bundle"]).is_dir()
     removed = clipcap("runs", "remove", "quickstart-2", "--yes", "--json")
-    assert json.loads(removed.out) == {"removed": "quickstart-2"}
+    assert json.loads(removed.out) == {"removed": "quickstart-2", "runs": ["quickstart-2"]}
     assert not Path(run["path"]).exists()
 
 
