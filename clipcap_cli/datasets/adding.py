@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clipcap_cli.datasets.dataset import Dataset, open_dataset
-from clipcap_cli.datasets.detection import REMOTE, detect
+from clipcap_cli.datasets.detection import detect, recognised
 from clipcap_cli.datasets.ingest import ingest, nothing_left, settle_splits
 from clipcap_cli.datasets.keeping import Keeper, Policy
 from clipcap_cli.datasets.manifest import UNKNOWN, Manifest, Provenance, read_manifest, write_manifest
+from clipcap_cli.datasets.readers.hub_dataset import REMOTE
 from clipcap_cli.datasets.records import NO_OPTIONS, Evidence, Problem, Reader, ReaderOptions, Record, as_text
 from clipcap_cli.datasets.splitting import decide
 from clipcap_cli.datasets.unpacking import is_archive, unpacked
@@ -160,7 +161,7 @@ def _looked_at(
         options = replace(options, images=_absolute(options.images))
         if not options.images or not options.images.is_dir():
             raise InputError("there is no such folder of pictures", where=str(options.images), hint="Name it with --images.")
-    if place.is_file() and is_archive(place):
+    if place.is_file() and is_archive(place) and recognised(place, options) is None:
         with unpacked(place, home, events) as files, _told_as(files, place):
             yield Source(place, files, options, "link", *detect(files, options))
     else:
@@ -173,8 +174,7 @@ def _told_as(files: Path, place: Path) -> Iterator[None]:
     try:
         yield
     except ClipcapError as error:
-        if error.where:
-            error.where = error.where.replace(str(files), str(place))
+        error.where, error.hint = (text and text.replace(str(files), str(place)) for text in (error.where, error.hint))
         raise
 
 

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import posixpath
 from pathlib import Path
 
-from clipcap_cli.datasets.folders import Folder, is_picture_name, scan, what_it_holds
-from clipcap_cli.datasets.readers.captions_table import table_files
-from clipcap_cli.datasets.readers.metadata import metadata_head
+from clipcap_cli.datasets.addresses import are_addresses, to_be_fetched
+from clipcap_cli.datasets.columns import find_columns, missing_columns
+from clipcap_cli.datasets.folders import Folder, is_picture_name, pictures_of, scan, what_it_holds
+from clipcap_cli.datasets.readers.class_folders import classes, in_short
+from clipcap_cli.datasets.readers.coco import refusal
+from clipcap_cli.datasets.readers.hub_dataset import HubDataset, is_remote
 from clipcap_cli.datasets.readers.registry import known_readers
-from clipcap_cli.datasets.records import Evidence, Reader, ReaderOptions
-from clipcap_cli.datasets.tables import missing_columns, read_head
+from clipcap_cli.datasets.records import Evidence, Reader, ReaderOptions, ignore
+from clipcap_cli.datasets.table_files import open_table, parquet_files, table_files
+from clipcap_cli.datasets.tables import read_rows
 from clipcap_cli.errors import InputError
 from clipcap_cli.storage.names import nearest
 from clipcap_cli.storage.reading import check_plain
 from clipcap_cli.words import count
 
-_LOOKED_FOR = "Looked for Flickr8k.token.txt, metadata.csv or metadata.jsonl, a captions table (CSV or TSV), and a .txt beside each picture."
+_LOOKED_FOR = (
+    "Looked for COCO's captions_*.json, Flickr8k.token.txt, metadata.csv or metadata.jsonl, a captions table (CSV, TSV, JSON, Parquet), "
+    "and a .txt beside each picture."
+)
 _HOW_TO = "Lay a .txt beside each picture (one caption a line), or a captions.csv with the header 'image,caption' into the folder."
-REMOTE = "hf:"  # how the address of a dataset of the hub begins
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 
 
@@ -28,6 +33,9 @@ def detect(source: Path, options: ReaderOptions) -> tuple[Reader, Evidence]:
     Raises:
         InputError: there is no such folder or file, or no reader knows its layout.
     """
+    if is_remote(source):
+        reader = HubDataset()
+        return reader, reader.look_up(source, options)
     try:
         if not source.exists():
             raise _not_there(source)
@@ -35,11 +43,25 @@ def detect(source: Path, options: ReaderOptions) -> tuple[Reader, Evidence]:
             check_plain(source)
     except OSError as error:
         raise InputError(f"this cannot be read: {error.strerror}", where=str(source)) from error
+    if options.caption_from_folder and not source.is_dir():
+        raise InputError("captions can be made of the names of folders, and this is a file", where=str(source), hint="Name the folder that they lie in.")
+    found = recognised(source, options)
+    if found is None:
+        raise _unknown_folder(source, options) if source.is_dir() else _unknown_file(source, options)
+    return found
+
+
+def recognised(source: Path, options: ReaderOptions) -> tuple[Reader, Evidence] | None:
+    """The reader for a folder or file that is there, and why it was chosen; None if no reader knows its layout.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     for reader in known_readers():
         evidence = reader.detect(source, options)
         if evidence is not None:
             return reader, evidence
-    raise _unknown_folder(source, options) if source.is_dir() else _unknown_file(source, options)
+    return None
 
 
 def _not_there(source: Path) -> InputError:
@@ -54,10 +76,10 @@ def _unknown_file(source: Path, options: ReaderOptions) -> InputError:
         return InputError("this is an archive", where=str(source), hint="Unpack it, then add the folder.")
     if is_picture_name(source.name):
         return InputError("this is one picture, not a folder of them", where=str(source), hint=_HOW_TO)
-    return _near_miss([source], options) or InputError(
+    return _near_miss([source], options, pictures_of(source, options.images)) or InputError(
         f"this file ({source.suffix or 'without an ending'}) is not a captions table",
         where=str(source),
-        hint="Name a CSV or TSV file, a data pickle (.pkl) of the original code, or a folder; checkpoints (.pt) are taken by `clipcap model import`.",
+        hint="Name a CSV, TSV, JSON or Parquet file, a data pickle (.pkl) of the original code, or a folder; `clipcap model import` takes checkpoints (.pt).",
     )
 
 
@@ -65,7 +87,9 @@ def _unknown_folder(source: Path, options: ReaderOptions) -> InputError:
     folder = scan(source)
     if not folder.files:
         return InputError("this folder is empty", where=str(source), hint=_HOW_TO)
-    if miss := _near_miss([*table_files(source), *source.glob("metadata.jsonl")], options):
+    if refused := refusal(source):
+        return refused
+    if miss := _near_miss([*table_files(source), *parquet_files(source)], options, pictures_of(source, options.images)):
         return miss
     if not folder.pictures:
         archives = any(name.lower().endswith(_ARCHIVES) for name in folder.files)
@@ -74,27 +98,30 @@ def _unknown_folder(source: Path, options: ReaderOptions) -> InputError:
     return _without_captions(folder)
 
 
-def _near_miss(tables: list[Path], options: ReaderOptions) -> InputError | None:
-    """A table that would do if its columns had other names."""
-    for path in tables:
+def _near_miss(files: list[Path], options: ReaderOptions, folder: Folder) -> InputError | None:
+    """Why a table would not do: it is damaged, its columns have other names, or its pictures are on the web."""
+    for path in files:
         try:
-            head = metadata_head(path, options) if path.suffix.lower() == ".jsonl" else read_head(path, options)
+            table = open_table(path, options)
+            columns = find_columns(table, options) if table else None
         except InputError as error:
             return error
-        if head is not None and len(head.header) > 1:
-            return missing_columns(head, options)
+        if table is not None and columns is not None and are_addresses(read_rows(table, columns, ignore), folder):
+            return to_be_fetched(table, columns)
+        if table is not None and columns is None and len(table.header) > 1:
+            return missing_columns(table, options)
     return None
 
 
 def _without_captions(folder: Folder) -> InputError:
     pictures = count(len(folder.pictures), "picture")
-    parents = sorted({posixpath.dirname(name) for name in folder.pictures})
-    if len(parents) > 1 and "" not in parents:
-        classes = ", ".join(parents[:5]) + (" …" if len(parents) > 5 else "")
+    names = classes(folder)
+    if all(names.values()) and len(set(names.values())) > 1:
+        shown = sorted(set(names.values()))
         return InputError(
-            f"there are {pictures} in {len(parents)} subfolders ({classes}) and no captions; if these are classes, their names are not yet sentences",
+            f"there are {pictures} in {len(shown)} subfolders ({in_short(shown)}) and no captions; if these are classes, their names are not yet sentences",
             where=str(folder.root),
-            hint=f"{_HOW_TO} {_LOOKED_FOR}",
+            hint=f'--caption-from-folder "a photo of a {{}}" makes a caption of each folder\'s name. {_HOW_TO}',
         )
     others = tuple(name for name in folder.files if not is_picture_name(name))
     held = f"; else it holds {what_it_holds(others)}" if others else ""

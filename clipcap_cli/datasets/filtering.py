@@ -23,6 +23,7 @@ class Filter:
         match, unlike: regular expressions that a caption must, or must not, have somewhere in it.
         splits: only pictures of these.
         without: names of pictures that go.
+        without_captions: captions that go, with the name of their picture.
         least_similar: of picture and caption, the cosine below which the caption goes.
     """
 
@@ -32,6 +33,7 @@ class Filter:
     unlike: str | None = None
     splits: tuple[str, ...] = ()
     without: Collection[str] = ()
+    without_captions: Collection[tuple[str, str]] = ()
     least_similar: float | None = None
 
 
@@ -67,7 +69,8 @@ def filter_dataset(dataset: Dataset, wanted: Filter, *, similarities: Sequence[S
         captions = tuple(
             caption
             for caption, similarity in zip(picture.captions, of, strict=True)
-            if _is_long_enough(caption, wanted)
+            if (picture.name, caption) not in wanted.without_captions
+            and _is_long_enough(caption, wanted)
             and (match is None or match.search(caption))
             and (unlike is None or not unlike.search(caption))
             and (wanted.least_similar is None or similarity >= wanted.least_similar)

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from clipcap_cli.datasets.pictures import PICTURE_SUFFIXES
+from clipcap_cli.datasets.splits import splits_of_places
 from clipcap_cli.errors import InputError
 
 
@@ -52,9 +53,7 @@ class Folder:
         By path first, then by the file's own name, wherever it is; then by that name in small letters; then, if it has no ending of a picture, without endings.
         """
         name = _key(name)
-        root = _key(self.root.as_posix())
-        if name.startswith(f"{root}/"):
-            name = name[len(root) + 1 :]
+        name = name.removeprefix(self._beginning)
         for path in (posixpath.normpath(posixpath.join(beside, name)), posixpath.normpath(name)):
             if path in self._by_path:
                 return (self._by_path[path],)
@@ -63,6 +62,10 @@ class Folder:
         if not found and not is_picture_name(base):
             found = self._by_stem.get(base.casefold())
         return tuple(found or ())
+
+    @cached_property
+    def _beginning(self) -> str:
+        return f"{_key(self.root.as_posix())}/"
 
     @cached_property
     def _by_path(self) -> dict[str, str]:
@@ -123,6 +126,12 @@ def subfolders(root: Path) -> list[Path]:
         return sorted(root / entry.name for entry in os.scandir(root) if not entry.name.startswith(".") and _is(entry.is_dir))
     except OSError as error:
         raise _unreadable(root, error) from error
+
+
+def split_folders(folder: Folder) -> dict[str, str]:
+    """The topmost folders that are splits, if all pictures are in such folders and some are to learn from."""
+    tops = {name.split("/", 1)[0] if "/" in name else "" for name in folder.pictures}
+    return splits_of_places({top: top for top in tops})
 
 
 def beside(file: Path, folder: Folder) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,11 +18,12 @@ class _Group:
 
     where: str
     split: str | None
+    tags: Mapping[str, str]
     captions: list[str] = field(default_factory=list)
 
 
 def match_rows(rows: Iterable[Row], folder: Folder, report: Report, *, beside: str = "", report_left: bool = True) -> Iterator[Record]:
-    """Join rows with the pictures that they name.
+    """Join rows with the pictures that they name; a picture has the tags of its first row.
 
     Args:
         beside: the folder of the captions file, relative to the folder of the pictures.
@@ -31,25 +32,27 @@ def match_rows(rows: Iterable[Row], folder: Folder, report: Report, *, beside: s
     Raises:
         InputError: the folder has no pictures at all.
     """
-    named: set[str] = set()
-    groups: dict[Path, _Group] = {}
+    pictures: dict[str, tuple[str, ...]] = {}  # that each name may mean: most tables have a name many times
+    groups: dict[str, _Group] = {}  # by the picture's path
     lost: dict[str, tuple[Problem, int]] = {}
     for row in rows:
         if not row.image:
             report(Problem("bad-row", "warning", row.where, f"this row names no picture: {row.caption[:80]!r}"))
             continue
-        found = folder.find(row.image, beside=beside)
-        named.update(found)
+        found = pictures.get(row.image)
+        if found is None:
+            found = pictures[row.image] = _find(row.image, folder, beside)
         caption = clean_caption(row.caption)
         if not caption:
             report(Problem("empty-caption", "warning", row.where, f"the caption of {row.image!r} is empty", "Write one, or take the line out."))
             continue
-        path = folder.path(found[0]) if len(found) == 1 else _outside(row.image, folder.root / beside) if not found else None
-        if path is None:
-            problem, captions = lost.get(row.image, (_lost(row, found), 0))
+        if len(found) != 1:
+            problem, captions = lost.get(row.image) or (_lost(row, found), 0)
             lost[row.image] = (problem, captions + 1)
             continue
-        group = groups.setdefault(path, _Group(row.where, row.split))
+        group = groups.get(found[0])
+        if group is None:
+            group = groups[found[0]] = _Group(row.where, row.split, row.tags)
         group.captions.append(caption)
         if row.split and row.split != group.split:
             if group.split is None:
@@ -63,9 +66,19 @@ def match_rows(rows: Iterable[Row], folder: Folder, report: Report, *, beside: s
         counted = f"{problem.message} ({captions} captions)" if captions > 1 else problem.message
         report(Problem(problem.kind, problem.severity, problem.where, counted, problem.remedy))
     if report_left:
+        named = {name for found in pictures.values() for name in found}
         report_without_caption((name for name in folder.pictures if name not in named), report)
     for path, group in groups.items():
-        yield Record(path, tuple(group.captions), group.split, group.where)
+        yield Record(folder.path(path), tuple(group.captions), group.split, group.where, tags=group.tags)
+
+
+def _find(name: str, folder: Folder, beside: str) -> tuple[str, ...]:
+    """The pictures that a name may mean, relative to the folder where they are in it; else by their whole path."""
+    found = folder.find(name, beside=beside)
+    if found:
+        return found
+    outside = _outside(name, folder.root / beside)
+    return (str(outside),) if outside else ()
 
 
 def report_without_caption(names: Iterable[str], report: Report) -> None:

@@ -75,7 +75,7 @@ def _joined(datasets: Sequence[Dataset]) -> tuple[list[Picture], list[Problem]]:
 
 def _provenance(datasets: Sequence[Dataset]) -> Provenance:
     """What is said of the parts, one after another; nothing where one of them has no licence, since the whole has none then."""
-    of = [(dataset.name, read_manifest(dataset.home.datasets / dataset.name).provenance) for dataset in datasets]
+    of = [(dataset.name, dataset.manifest.provenance) for dataset in datasets]
 
     def together(values: list[tuple[str, str | None]]) -> str | None:
         there = [(name, value) for name, value in values if value]

@@ -109,6 +109,40 @@ def picture_header(data: bytes, where: str) -> Header:
     return Header(height, width, str(image.format)) if sideways else Header(width, height, str(image.format))
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A picture as it is looked at, not embedded.
+
+    Attributes:
+        image: upright, RGB, and perhaps smaller than it is.
+        format: Pillow's name of it.
+        turned: its EXIF data say that it is stored another way up.
+        animated: it has more than one frame or page.
+    """
+
+    image: Image.Image
+    format: str
+    turned: bool
+    animated: bool
+
+
+def look_at(data: bytes, where: str, side: int) -> Sight:
+    """Decode a picture to its end, as small as its format allows, but with no side below `side` pixels that was above: a JPEG then takes a third of the time.
+
+    Raises:
+        InputError: as `open_picture`.
+    """
+    opened = _open(data, where)
+    form, turned = str(opened.format), _orientation(opened) != 1
+    try:
+        # Phones put depth and brightness maps behind a JPEG: that is MPO, and no animation.
+        animated = form != "MPO" and bool(getattr(opened, "is_animated", False))
+        opened.draft("RGB", (side, side))
+        return Sight(to_rgb(opened), form, turned, animated)
+    except Exception as error:
+        raise _unreadable(error, where) from error
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """An opened picture upright and as RGB: 16 bits scaled to 8, transparency on white.
 

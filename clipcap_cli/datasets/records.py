@@ -91,6 +91,10 @@ NO_OPTIONS = ReaderOptions()
 Report = Callable[[Problem], None]
 
 
+def ignore(problem: Problem) -> None:
+    """The report of one who only looks."""
+
+
 @runtime_checkable
 class Reader(Protocol):
     """One layout of files. Third parties add theirs through the entry-point group `clipcap.readers`."""

@@ -8,7 +8,6 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from clipcap_cli.datasets.dataset import Dataset
-from clipcap_cli.datasets.manifest import read_manifest
 from clipcap_cli.datasets.splits import SplitRule, in_order, split_units
 from clipcap_cli.datasets.versioning import change_dataset
 from clipcap_cli.datasets.versions import Picture
@@ -51,7 +50,7 @@ def split_dataset(dataset: Dataset, rule: SplitRule, *, anew: bool = False, find
         StoreError: the dataset is damaged, or was changed meanwhile.
     """
     pictures = dataset.entries()
-    manifest = read_manifest(dataset.home.datasets / dataset.name)
+    manifest = dataset.manifest
     keeps = not anew and (dataset.splits_by == BY_SOURCE or rule == manifest.split_rule)
     fixed = _fixed(pictures) if keeps else {}
     units = units_of(pictures, rule, find_groups)

@@ -1,7 +1,7 @@
 """Tables of captions as people have them: any encoding, delimiter and quoting, any of the usual headers.
 
-The head of the file tells how it is written (`read_head`); pandas then reads all of it (`read_rows`). A row that does not fit the header is reported, never
-dropped in silence.
+The head of the file tells how it is written (`read_head`); its rows are then read one by one, so that memory does not grow with the file. A row that does
+not fit the header is reported, never dropped in silence.
 """
 
 from __future__ import annotations
@@ -10,70 +10,146 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TextIO
 
-from clipcap_cli.datasets.folders import is_picture_name
-from clipcap_cli.datasets.records import Problem, ReaderOptions, Report
+from clipcap_cli.datasets.cells import list_in, text_in, texts_in
+from clipcap_cli.datasets.columns import Columns, Table, known_columns
+from clipcap_cli.datasets.pictures import PICTURE_SUFFIXES
+from clipcap_cli.datasets.records import Problem, ReaderOptions, Report, no_tags
 from clipcap_cli.datasets.splits import split_name
 from clipcap_cli.datasets.text_files import text_encoding
 from clipcap_cli.errors import InputError
-from clipcap_cli.storage.names import nearest
 
-IMAGE_ALIASES = (
-    *("image", "image_name", "image_file", "image_filename", "image_path", "file_name", "filename", "file", "file_path", "filepath", "path"),
-    *("img", "img_name", "img_path", "picture", "photo", "image_id", "img_id"),
-)
-CAPTION_ALIASES = ("caption", "captions", "text", "description", "descriptions", "desc", "comment", "comments", "sentence", "sentences")
-SPLIT_COLUMN = "split"
+if TYPE_CHECKING:
+    import _csv
 
 _HEAD_BYTES = 1 << 16
 _HEAD_ROWS = 50
-_MOST_FIELDS = 1_000  # of a row; pandas takes seconds and gigabytes for 100,000
 _DELIMITERS = ",;\t|"
+_LONGEST_LINE = 1 << 25  # characters
+_END = "end of the table"  # a row that is put behind the last one
+# What a caption has in it whose quotation mark was closed in a row further down: a line that begins with the name of a picture.
+_SWALLOWED = r"\n[^\n]*(?:{})[\"']?\s*{}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a captions file: the picture as it is named there, and one caption."""
+    """One caption of a table, and the picture as it is named there."""
 
     image: str
     caption: str
     split: str | None
     where: str
+    tags: Mapping[str, str] = field(default_factory=no_tags)
+
+
+def read_rows(table: Table, columns: Columns, report: Report, *, default_split: str | None = None) -> Iterator[Row]:
+    """The captions of a table, in order: of each row those of all its caption columns, or an empty one if it has none.
+
+    Raises:
+        InputError: the table cannot be read.
+    """
+    for where, cells in table.cells(columns, report):
+        image = text_in(cells[columns.image])
+        captions = captions_of(cells, columns)
+        if image or captions:  # neither: a blank line
+            split, tags = split_of(cells, columns) or default_split, tags_of(cells, columns, table)
+            for caption in captions or [""]:
+                yield Row(image, caption, split, where, tags)
+
+
+def captions_of(cells: Sequence[object], columns: Columns) -> list[str]:
+    """All captions of a row."""
+    return [text for place in columns.captions for text in texts_in(cells[place]) if text.strip()]
+
+
+def split_of(cells: Sequence[object], columns: Columns) -> str | None:
+    """The split that a row says."""
+    return None if columns.split is None else split_name(text_in(cells[columns.split]))
+
+
+def tags_of(cells: Sequence[object], columns: Columns, table: Table) -> Mapping[str, str]:
+    """What is kept of a row, by the names of its columns."""
+    return {table.header[place]: text_in(cells[place]) for place in columns.tags} if columns.tags else no_tags()
+
+
+def lines_of(stream: TextIO) -> Iterator[str]:
+    """The lines of a text; one beyond all measure in pieces, so that it does not fill the memory."""
+    return iter(partial(stream.readline, _LONGEST_LINE), "")
 
 
 @dataclass(frozen=True)
-class Head:
-    """How a table is written, and its header."""
+class TextTable(Table):
+    """A table in a text file, and how it is written."""
 
-    path: Path
     encoding: str
     delimiter: str
     quote: str
     escape: str | None
-    header: tuple[str, ...]
 
-    def column(self, wanted: str | None, aliases: Sequence[str]) -> int | None:
-        """The place of a column: the one that the user named, else the first alias that is there."""
-        names = [_plain(name) for name in self.header]
-        if wanted is not None:
-            return self.header.index(wanted) if wanted in self.header else names.index(_plain(wanted)) if _plain(wanted) in names else None
-        return next((names.index(alias) for alias in aliases if alias in names), None)
+    def cells(self, columns: Columns, report: Report) -> Iterator[tuple[str, Sequence[object]]]:
+        """As `Table.cells`. A row with more fields than the header is read if they may be the commas of its last column, a caption; else it is reported."""
+        name, width = self.path.name, len(self.header)
+        if self.encoding == "cp1252":
+            report(Problem("encoding", "info", name, "the table is not UTF-8; it was read as Windows-1252", "Save it as UTF-8 if letters look wrong."))
+        bare = not self._quotes_are_closed(columns)
+        if bare:
+            report(Problem("quoting", "info", name, "a quotation mark is opened and never closed; the table was read with such marks as plain text"))
+        last = max((columns.image, *columns.captions, columns.split or 0, *columns.tags))
+        for line, row in self._rows(bare=bare):
+            where = f"{name}:{line}"
+            if any(row[width:]):
+                caption = self.delimiter.join([row[width - 1], *filter(None, row[width:])])
+                message = f"this row has more fields than the header's {width}"
+                if width - 1 not in columns.captions or caption.startswith("["):
+                    report(Problem("bad-row", "warning", where, message, "Put its caption in quotation marks."))
+                    continue
+                report(Problem("bad-row", "info", where, f"{message}; the last ones were read as one caption"))
+                row[width - 1] = caption
+            row += [""] * (last + 1 - len(row))
+            yield where, [_unquoted(cell) for cell in row[: last + 1]] if bare else row
+
+    def _rows(self, *, bare: bool) -> Iterator[tuple[int, list[str]]]:
+        """The line on which each row begins, and its fields; the header is left out."""
+        with self._open() as stream:
+            reader = _parser(lines_of(stream), self.delimiter, self.quote, self.escape, bare=bare)
+            next(filter(None, reader), None)
+            line = reader.line_num + 1
+            for row in reader:
+                yield line, row
+                line = reader.line_num + 1
+
+    def _quotes_are_closed(self, columns: Columns) -> bool:
+        """Whether each quotation mark that is opened is closed in its own row."""
+        suffixes = "|".join(map(re.escape, sorted(PICTURE_SUFFIXES)))
+        swallowed = re.compile(_SWALLOWED.format(suffixes, re.escape(self.delimiter)), re.IGNORECASE)
+        row: list[str] = []
+        try:
+            with self._open() as stream:
+                for row in _parser(chain(lines_of(stream), [_END]), self.delimiter, self.quote, self.escape):
+                    for place in columns.captions:
+                        if place < len(row) and "\n" in row[place] and list_in(row[place]) is None and swallowed.search(row[place]):
+                            return False
+        except csv.Error:  # a field beyond all measure
+            return False
+        return row == [_END]
+
+    @contextmanager
+    def _open(self) -> Iterator[TextIO]:
+        try:
+            with self.path.open(encoding=self.encoding, errors="replace") as stream:  # Windows-1252 leaves five bytes without a meaning
+                yield stream
+        except OSError as error:
+            raise InputError(f"this table cannot be read: {error.strerror}", where=str(self.path)) from error
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Where in a table the picture, the caption and the split stand."""
-
-    image: int
-    caption: int
-    split: int | None
-
-
-def read_head(path: Path, options: ReaderOptions) -> Head | None:
+def read_head(path: Path, options: ReaderOptions) -> TextTable | None:
     """How the table at `path` is written, or None if it is empty.
 
     Raises:
@@ -89,178 +165,37 @@ def read_head(path: Path, options: ReaderOptions) -> Head | None:
     if len(data) == _HEAD_BYTES:
         text = text[: text.rfind("\n") + 1] or text
     quote = _quote(text)
-    escape = "\\" if '\\"' in text and not re.search(r'\\[^"\\]', text) else None
     heads = []
     for delimiter in _DELIMITERS:
-        rows = _parse(text, delimiter, quote, escape)
+        escape = _escape(text, delimiter)
+        rows = _first_rows(text, delimiter, quote, escape)
         if not rows:
             return None
-        head = Head(path, encoding, delimiter, quote, escape, tuple(cell.strip() for cell in rows[0]))
-        known = sum(column is not None for column in (head.column(options.image_column, IMAGE_ALIASES), head.column(options.caption_column, CAPTION_ALIASES)))
-        even = sum(len(row) == len(head.header) for row in rows) / len(rows)
-        heads.append(((known, len(head.header) > 1, even, delimiter == "\t" and path.suffix.lower() == ".tsv"), head))
+        header = tuple(cell.strip() for cell in rows[0])
+        even = sum(len(row) == len(header) for row in rows) / len(rows)
+        by_ending = delimiter == "\t" and path.suffix.lower() == ".tsv"
+        table = TextTable(path, header, encoding, delimiter, quote, escape)
+        heads.append(((known_columns(table, options), len(header) > 1, even, by_ending), table))
     return max(heads, key=lambda pair: pair[0])[1]
 
 
-def find_columns(head: Head, options: ReaderOptions) -> Columns | None:
-    """The columns that the user named, or that are named as usual; None if the picture's or the caption's is not there.
-
-    Raises:
-        InputError: the table has no column that the user named.
-    """
-    for flag, wanted in (("--image-column", options.image_column), ("--caption-column", options.caption_column)):
-        if wanted is not None and head.column(wanted, ()) is None:
-            meant = nearest(wanted, [name for name in head.header if name]) or next((name for name in head.header if name), "NAME")
-            raise InputError(f"there is no column {wanted!r}: the header has {_listed(head.header)}", where=str(head.path), hint=f"Try {flag} {meant}.")
-    image, caption = head.column(options.image_column, IMAGE_ALIASES), head.column(options.caption_column, CAPTION_ALIASES)
-    if image is None or caption is None or image == caption:
-        return None
-    return Columns(image, caption, head.column(None, (SPLIT_COLUMN,)))
-
-
-def require_columns(head: Head, options: ReaderOptions) -> Columns:
-    """`find_columns`, or the error that says which are not there.
-
-    Raises:
-        InputError: a column is not there.
-    """
-    columns = find_columns(head, options)
-    if columns is None:
-        raise missing_columns(head, options)
-    return columns
-
-
-def missing_columns(head: Head, options: ReaderOptions) -> InputError:
-    """The error for a table whose columns are not the usual ones."""
-    if any(is_picture_name(cell) for cell in head.header):
-        return InputError(
-            f"the first line of this table is not a header: it has {_listed(head.header)}",
-            where=str(head.path),
-            hint="Put a line with 'image,caption' on top (with the table's own delimiter).",
-        )
-    image, caption = head.column(options.image_column, IMAGE_ALIASES), head.column(options.caption_column, CAPTION_ALIASES)
-    others = [name for place, name in enumerate(head.header) if name and place not in (image, caption)] or ["NAME"]
-    lacks = [what for what, place in (("pictures", image), ("captions", caption)) if place is None] or ["captions"]
-    flags = {"pictures": f"--image-column {others[0]}", "captions": f"--caption-column {others[-1]}"}
-    return InputError(
-        f"this table has no column for {' and '.join(lacks)}: it has {_listed(head.header)}",
-        where=str(head.path),
-        hint=f"Name {'it' if len(lacks) == 1 else 'them'}, as with {' '.join(flags[what] for what in lacks)}.",
-    )
-
-
-def read_rows(head: Head, columns: Columns, report: Report, *, default_split: str | None = None) -> Iterator[Row]:
-    """Every row of the table, in order.
-
-    Raises:
-        InputError: pandas cannot make rows of it.
-    """
-    name = head.path.name
-    if head.encoding == "cp1252":
-        report(Problem("encoding", "info", name, "the table is not UTF-8; it was read as Windows-1252", "Save it as UTF-8 if letters look wrong."))
-    frame, bare = _read_frame(head, columns)
-    if bare:
-        report(Problem("quoting", "info", name, "a quotation mark is opened and never closed; the table was read with such marks as plain text"))
-    width = len(head.header)
-    lines = _line_numbers(frame)
-    surplus = frame.iloc[:, width:].ne("").any(axis=1).tolist()
-    splits = frame[columns.split].tolist() if columns.split is not None else [""] * len(frame)
-    for place, (image, caption, split) in enumerate(zip(frame[columns.image].tolist(), frame[columns.caption].tolist(), splits, strict=True)):
-        where = f"{name}:{lines[place]}"
-        if surplus[place]:
-            if columns.caption != width - 1:
-                report(Problem("bad-row", "warning", where, f"this row has more fields than the header's {width}", "Put its caption in quotation marks."))
-                continue
-            rest = [cell for cell in frame.iloc[place, width:].tolist() if cell]
-            caption = head.delimiter.join([caption, *rest])
-            report(Problem("bad-row", "info", where, f"this row has more fields than the header's {width}; the last ones were read as one caption"))
-        if bare:
-            image, caption = _unquoted(image), _unquoted(caption)
-        if image.strip() or caption.strip():  # neither: a blank line
-            yield Row(image.strip(), caption, split_name(split) or default_split, where)
-
-
-def _read_frame(head: Head, columns: Columns) -> tuple[Any, bool]:
-    """The table with numbered columns, at least one more than the header has, and whether its quotation marks had to be taken as text."""
-    from pandas.errors import ParserError
-
-    width = _checked(len(head.header), head) + 1
-    try:
-        try:
-            frame = _pandas(head, width, bare=False)
-        except ParserError:
-            # Some row is longer (or a quotation mark stays open): make room for the longest.
-            rows = csv.reader(io.StringIO(head.path.read_text(head.encoding, "replace")), delimiter=head.delimiter, quotechar=head.quote)
-            frame = _pandas(head, _checked(max(map(len, rows), default=0), head) + 1, bare=False)
-        # A quotation mark that is closed by one many rows below leaves a caption with further rows in it.
-        swallowed = rf"\n[^\n]*\.\w{{3,4}}[\"']?\s*{re.escape(head.delimiter)}"
-        if not frame[columns.caption].str.contains(swallowed, regex=True).any():
-            return frame, False
-    except (ParserError, csv.Error):
-        pass
-    try:
-        longest = max((line.count(head.delimiter) for line in head.path.read_text(head.encoding, "replace").splitlines()), default=0) + 1
-        return _pandas(head, max(width, _checked(longest, head) + 1), bare=True), True
-    except ParserError as error:
-        raise InputError(f"this table cannot be read: {error}", where=str(head.path), hint="Save it again as CSV with a header line.") from error
-
-
-def _checked(fields: int, head: Head) -> int:
-    """This number of fields, if it is one that tables have."""
-    if fields > _MOST_FIELDS:
-        message = f"a row of this table has {fields:,} fields, more than the {_MOST_FIELDS:,} that are read"
-        raise InputError(message, where=str(head.path), hint="Save it again as CSV with the columns 'image' and 'caption'.")
-    return fields
-
-
-def _pandas(head: Head, width: int, *, bare: bool) -> Any:
-    import pandas
-
-    try:
-        return pandas.read_csv(
-            head.path,
-            sep=head.delimiter,
-            encoding=head.encoding,
-            encoding_errors="replace",  # Windows-1252 leaves five bytes without a meaning
-            header=None,
-            names=list(range(width)),
-            index_col=False,
-            skiprows=1,
-            skip_blank_lines=False,
-            skipinitialspace=True,
-            dtype=str,
-            na_filter=False,
-            quotechar=head.quote,
-            quoting=csv.QUOTE_NONE if bare else csv.QUOTE_MINIMAL,
-            escapechar=None if bare else head.escape,
-        ).fillna("")
-    except pandas.errors.EmptyDataError:
-        return pandas.DataFrame(columns=list(range(width)), dtype=str)
-
-
-def _line_numbers(frame: Any) -> list[int]:
-    """The line of the file on which each row begins; the header is line 1."""
-    inner = [0] * len(frame)
-    for column in frame.columns:
-        for place, count in enumerate(frame[column].str.count("\n").tolist()):
-            inner[place] += count
-    lines, line = [], 2
-    for count in inner:
-        lines.append(line)
-        line += 1 + count
-    return lines
-
-
-def _parse(text: str, delimiter: str, quote: str, escape: str | None) -> list[list[str]]:
+def _first_rows(text: str, delimiter: str, quote: str, escape: str | None) -> list[list[str]]:
+    """The first rows that are not blank."""
     rows: list[list[str]] = []
-    try:
-        for row in csv.reader(io.StringIO(text, newline=None), delimiter=delimiter, quotechar=quote, escapechar=escape, skipinitialspace=True):
-            rows.append(row)
+    with suppress(csv.Error):  # a field beyond all measure: what was read until there has to do
+        for row in _parser(io.StringIO(text, newline=None), delimiter, quote, escape):
+            if row:
+                rows.append(row)
             if len(rows) == _HEAD_ROWS:
                 break
-    except csv.Error:  # a field beyond all measure: what was read until there has to do
-        pass
     return rows
+
+
+def _parser(lines: Iterable[str], delimiter: str, quote: str, escape: str | None, *, bare: bool = False) -> _csv.Reader:
+    csv.field_size_limit(_LONGEST_LINE)
+    if bare:
+        return csv.reader(lines, delimiter=delimiter, quotechar=quote, quoting=csv.QUOTE_NONE, skipinitialspace=True)
+    return csv.reader(lines, delimiter=delimiter, quotechar=quote, escapechar=escape, skipinitialspace=True)
 
 
 def _quote(text: str) -> str:
@@ -269,15 +204,12 @@ def _quote(text: str) -> str:
     return "'" if '"' not in text and single * 2 > text.count("\n") else '"'
 
 
+def _escape(text: str, delimiter: str) -> str | None:
+    """The backslash, if it stands before marks inside of fields that have marks around them, and nowhere else (two marks in a row are the usual way)."""
+    escaped = re.search(rf'(?:^|{re.escape(delimiter)})[ ]*"[^"\n]*\\"(?!")', text, re.MULTILINE)
+    return "\\" if escaped and not re.search(r'\\[^"\\]', text) else None
+
+
 def _unquoted(text: str) -> str:
     text = text.strip()
     return text[1:-1].replace('""', '"') if len(text) > 1 and text[0] == text[-1] == '"' else text
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "_", name.strip().casefold()).strip("_")
-
-
-def _listed(header: Sequence[str]) -> str:
-    shown = [repr(name) for name in header if name][:12]
-    return ", ".join(shown) or "nothing"

@@ -29,12 +29,8 @@ def text_encoding(path: Path, limit: int = MAX_BYTES) -> str:
     check_plain(path, limit)
     with path.open("rb") as stream:
         start = stream.read(_PIECE)
-        for mark, encoding in _MARKS:
-            if start.startswith(mark):
-                return encoding
-        for encoding, zeros in (("utf-16-le", start[1::2]), ("utf-16-be", start[::2])):
-            if zeros and zeros.count(0) > len(zeros) // 2:
-                return encoding
+        if encoding := _by_its_start(start):
+            return encoding
         piece = start
         try:
             while piece:
@@ -44,3 +40,24 @@ def text_encoding(path: Path, limit: int = MAX_BYTES) -> str:
         except UnicodeDecodeError:
             return "cp1252"
     return "utf-8"
+
+
+def decode(data: bytes) -> tuple[str, str]:
+    """The text of some bytes, and the encoding that they were taken to have, as `text_encoding` finds it."""
+    encoding = _by_its_start(data[:_PIECE]) or "utf-8"
+    try:
+        return data.decode(encoding), encoding
+    except UnicodeDecodeError:
+        encoding = "cp1252" if encoding == "utf-8" else encoding
+        return data.decode(encoding, errors="replace"), encoding
+
+
+def _by_its_start(start: bytes) -> str | None:
+    """The encoding that a mark or zero bytes give away."""
+    for mark, encoding in _MARKS:
+        if start.startswith(mark):
+            return encoding
+    for encoding, zeros in (("utf-16-le", start[1::2]), ("utf-16-be", start[::2])):
+        if zeros and zeros.count(0) > len(zeros) // 2:
+            return encoding
+    return None

@@ -1,38 +1,42 @@
 """Archives of datasets, zip and tar: unpacked into the store for as long as they are read.
 
 What could do harm is refused before it is written: names that lead out of the folder, links, devices, more files or bytes than a dataset has, and bytes that
-unpack to very many more. What lies in an archive inside the archive is not unpacked.
+unpack to very many more. What lies in an archive inside the archive is not unpacked, and what folders are read without is not written: hidden files.
 """
 
 from __future__ import annotations
 
+import errno
+import io
 import lzma
 import shutil
 import stat
-import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO
+from pathlib import Path
+from typing import Protocol
 
+from clipcap_cli.datasets.archives import PIECE, damaged, is_hidden, most_bytes, parts_of, tar_members, too_large
 from clipcap_cli.errors import InputError
-from clipcap_cli.events import Advanced, Finished, Listener, Started
+from clipcap_cli.events import Advanced, Finished, Listener, Note, Started
 from clipcap_cli.storage.atomic import make_folder, store_errors
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.leftovers import part_path
+from clipcap_cli.storage.reading import check_plain
+from clipcap_cli.words import count
 
-_ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_ZIP = ".zip"
+_ENDINGS = (_ZIP, ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_OTHER_ENDINGS = (".7z", ".rar")
 _MOST_FILES = 5_000_000
-_MOST_BYTES = 2**40
-_MOST_GROWTH = 200  # times: captions are compressed to a tenth, pictures not at all
-_WORTH_A_LOOK = 2**26  # bytes: what is smaller than this may grow as it likes
-_PIECE = 2**20
+_LONGEST_LIST = 2**27  # bytes of a zip's list of files: two million of them, which Python keeps as a gigabyte of records
+_LOCAL_HEADER = 30  # bytes before each file of a zip, without its name
 _TASK = "unpack"
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError)
-_AGAIN = "Get it again from where it came."
+_BAD_NAMES = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
+_SPOILT = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OverflowError, RecursionError)
+_BY_HAND = "Unpack it yourself and add the folder."
 
 
 def is_archive(path: Path) -> bool:
@@ -42,100 +46,152 @@ def is_archive(path: Path) -> bool:
 
 @contextmanager
 def unpacked(path: Path, home: Home, events: Listener) -> Iterator[Path]:
-    """Yield a folder in the store with what the archive holds; it is gone when the block ends.
+    """Yield a folder in the store with what the archive holds, or the one folder in it that holds everything; it is gone when the block ends.
 
     Raises:
         InputError: it is damaged, or refused.
         StoreError: there is no room for it.
     """
     home.prepare()
-    folder = part_path(home.images / "unpacked")
-    events(Started(_TASK, None, "bytes"))
+    part = part_path(home.images / "unpacked")
+    folder = part / (path.name.partition(".")[0] or "archive")
     try:
         with store_errors(home.images):
             make_folder(folder)
             _unpack(path, folder, events)
-        events(Finished(_TASK))
-        yield folder
-    except _DAMAGED as error:
-        raise InputError(f"this archive is damaged or cut short ({error})", where=str(path), hint=_AGAIN) from error
+        yield _top(folder)
     finally:
-        events(Finished(_TASK))
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@dataclass
-class _Room:
-    """What an archive may still write."""
-
-    path: Path
-    limit: int
-    files: int = 0
-    written: int = 0
-
-    def take(self, amount: int) -> None:
-        """Count bytes that are about to be written."""
-        self.written += amount
-        if self.written > self.limit:
-            raise InputError(
-                f"this archive unpacks to more than {self.limit / 1e6:,.0f} MB, which no honest one does",
-                where=str(self.path),
-                hint="If you trust it, unpack it yourself and add the folder.",
-            )
-
-    def take_file(self) -> None:
-        """Count a file."""
-        self.files += 1
-        if self.files > _MOST_FILES:
-            raise InputError(f"this archive has more than {_MOST_FILES:,} files", where=str(self.path), hint="Unpack it yourself and add the folder.")
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _unpack(path: Path, folder: Path, events: Listener) -> None:
-    size = path.stat().st_size
-    room = _Room(path, min(_MOST_BYTES, max(_WORTH_A_LOOK, size * _MOST_GROWTH)))
-    if path.name.lower().endswith(".zip"):
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                kind = stat.S_IFMT(member.external_attr >> 16)
-                if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                    raise _refused(path, member.filename, "a link or a device")
-                if member.flag_bits & 1:
-                    raise InputError("this archive has a password", where=str(path), hint="Unpack it yourself and add the folder.")
-                if not member.is_dir():
+    target = _Target(path, folder, events)
+    events(Started(_TASK, None, "bytes"))
+    try:
+        if path.name.lower().endswith(_ZIP):
+            _unpack_zip(path, target)
+        else:
+            _unpack_tar(path, target)
+    finally:
+        events(Finished(_TASK))
+    target.tell()
+
+
+def _unpack_tar(path: Path, target: _Target) -> None:
+    for member, content in tar_members(path):
+        if content is not None:
+            target.put(member.name, content)
+        elif not member.isdir():
+            raise target.refusal(f"a link or a device, {member.name[:200]!r}")
+
+
+def _unpack_zip(path: Path, target: _Target) -> None:
+    try:
+        check_plain(path)
+        file = _ZipFile(path.open("rb", buffering=0))
+    except OSError as error:
+        raise InputError(f"this file cannot be read: {error.strerror}", where=str(path)) from error
+    with file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                for member in _checked(archive.infolist(), target):
                     with archive.open(member) as stream:
-                        _write(stream, _place(folder, member.filename, path), room, events)
-        return
-    with tarfile.open(path, "r|*") as tar:  # as a stream: nothing is read twice, and no list of members is kept
-        for entry in tar:
-            tar.members = []  # type: ignore[attr-defined]  # which it would keep all the same
-            if entry.isdir():
-                continue
-            if not entry.isreg():
-                raise _refused(path, entry.name, "a link or a device")
-            content = tar.extractfile(entry)
-            if content is not None:
-                _write(content, _place(folder, entry.name, path), room, events)
+                        target.put(member.filename, stream)
+        except NotImplementedError as error:
+            raise InputError(f"this archive is packed in a way that is not known here ({error})", where=str(path), hint=_BY_HAND) from error
+        except _SPOILT as error:
+            raise damaged(path, error) from error
 
 
-def _place(folder: Path, name: str, path: Path) -> Path:
-    """Where a member goes."""
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    if not parts or name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\0" in name:
-        raise _refused(path, name, "a name that leads out of it")
-    return folder.joinpath(*parts)
+def _checked(members: list[zipfile.ZipInfo], target: _Target) -> list[zipfile.ZipInfo]:
+    """The files of a zip in the order of their bytes, if each is no more than a file, and none is a part of another."""
+    end = 0
+    members = sorted(members, key=lambda member: member.header_offset)
+    for member in members:
+        if member.flag_bits & 1:
+            raise target.refusal(f"a password, at least for {member.filename[:200]!r}")
+        if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise target.refusal(f"a link or a device, {member.filename[:200]!r}")
+        if member.header_offset < end:
+            raise target.refusal(f"files that share their bytes, {member.filename[:200]!r} and the one before it")
+        end = member.header_offset + _LOCAL_HEADER + member.compress_size
+    return [member for member in members if not member.filename.endswith("/")]
 
 
-def _refused(path: Path, name: str, what: str) -> InputError:
-    return InputError(
-        f"this archive was refused: it has {what}, {name[:200]!r}", where=str(path), hint="Unpack it yourself if you trust it, and add the folder."
-    )
+class _ZipFile(io.BufferedReader):
+    """A zip whose list of files is read only if it fits well into memory."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _LONGEST_LIST:
+            raise zipfile.BadZipFile(f"its list of files has {size:,} bytes")
+        return super().read(size)
 
 
-def _write(stream: IO[bytes], place: Path, room: _Room, events: Listener) -> None:
-    room.take_file()
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with place.open("wb") as target:
-        while piece := stream.read(_PIECE):
-            room.take(len(piece))
-            target.write(piece)
-            events(Advanced(_TASK, len(piece)))
+def _top(folder: Path) -> Path:
+    """The folder in which there is more than one folder."""
+    held = list(folder.iterdir())
+    return _top(held[0]) if len(held) == 1 and held[0].is_dir() else folder
+
+
+class _Stream(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _Target:
+    """Where an archive is unpacked to, and what it may still write."""
+
+    def __init__(self, path: Path, folder: Path, events: Listener) -> None:
+        self._path, self._folder, self._events = path, folder, events
+        self._files, self._bytes, self._limit = 0, 0, most_bytes(path)
+        self._repeated: list[str] = []
+        self._inner: list[str] = []
+
+    def put(self, name: str, stream: _Stream) -> None:
+        """Write a file.
+
+        Raises:
+            InputError: its name leads elsewhere or cannot be given to a file, or the archive has too many files or bytes.
+        """
+        parts = parts_of(name)
+        if parts is None:
+            raise self.refusal(f"a name that leads out of it or very deep, {name[:200]!r}")
+        if is_hidden(parts):
+            return
+        self._files += 1
+        if self._files > _MOST_FILES:
+            raise self.refusal(f"more than {_MOST_FILES:,} files")
+        place = self._folder.joinpath(*parts)
+        if name.lower().endswith((*_ENDINGS, *_OTHER_ENDINGS)):
+            self._inner.append(name)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if place.is_file():
+                self._repeated.append(name)
+            target = place.open("wb")
+        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+            raise self.refusal(f"a file and a folder of one name, {name[:200]!r}") from error
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno not in _BAD_NAMES:
+                raise
+            raise self.refusal(f"a name that no file can have here, {name[:200]!r}") from error
+        with target:
+            while piece := stream.read(PIECE):
+                self._bytes += len(piece)
+                if self._bytes > self._limit:
+                    raise too_large(self._path, self._limit)
+                target.write(piece)
+                self._events(Advanced(_TASK, len(piece)))
+
+    def tell(self) -> None:
+        """Say what may not be as expected."""
+        for names, what in (
+            (self._repeated, "there twice, or under names that are one here; the last was taken"),
+            (self._inner, "archives themselves and stay packed"),
+        ):
+            if names:
+                shown = ", ".join(map(repr, names[:3])) + (" …" if len(names) > 3 else "")
+                self._events(Note(f"{count(len(names), 'file')} of {self._path.name} are {what}: {shown}", "warning"))
+
+    def refusal(self, what: str) -> InputError:
+        """The error for an archive that has something that it should not."""
+        return InputError(f"this archive was refused: it has {what}", where=str(self._path), hint=f"If you trust it: {_BY_HAND[0].lower()}{_BY_HAND[1:]}")

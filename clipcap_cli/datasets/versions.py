@@ -17,6 +17,7 @@ from typing import Any
 
 from clipcap_cli.datasets.records import NO_TAGS, Problem, no_tags
 from clipcap_cli.datasets.splits import in_order
+from clipcap_cli.datasets.statistics import Statistics, statistics_of
 from clipcap_cli.errors import StoreError
 from clipcap_cli.storage.atomic import write_json
 from clipcap_cli.storage.hashing import sha256_of_file
@@ -31,6 +32,8 @@ PROBLEMS_FILE = "problems.jsonl"
 
 TAGS = "tags"  # a column that is there where a picture has some
 
+# Rows that are read together: of a million captions those of five pictures come in a twentieth of the time, and the file is no larger (measured).
+_ROW_GROUP = 1 << 14
 _PROBLEMS_AT_MOST = 2**30  # bytes of problems.jsonl
 _TEXTS = frozenset(["image_id", "path", "name", "split", "caption", TAGS])  # the other columns are whole numbers
 _RESTORE = "Restore the file, or remove the dataset (`clipcap dataset remove {name}`) and add it again."
@@ -110,7 +113,22 @@ def write_version(folder: Path, pictures: Sequence[Picture], problems: Sequence[
         "severities": dict(Counter(problem.severity for problem in problems).most_common()),
     }
     files = {name: sha256_of_file(folder / name) for name in (IMAGES_FILE, CAPTIONS_FILE, PROBLEMS_FILE)}
-    write_json(folder / VERSION_FILE, {"format": FORMAT, **facts, **counts, "files": files})
+    statistics = statistics_of(pictures).as_json()
+    write_json(folder / VERSION_FILE, {"format": FORMAT, **facts, **counts, "files": files, "statistics": statistics})
+
+
+def read_statistics(folder: Path) -> Statistics:
+    """What the captions and pictures of a version are like; counted now if an older clipcap has written it.
+
+    Raises:
+        StoreError: a file is missing or damaged.
+    """
+    path = folder / VERSION_FILE
+    kept = read_json(path).get("statistics")
+    try:
+        return statistics_of(read_pictures(folder)) if kept is None else Statistics.from_json(kept)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise damaged(path, f"its statistics are not as they were written ({error!r})") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -132,8 +150,11 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_table(path: Path, columns: Sequence[str]) -> Any:
+def read_table(path: Path, columns: Sequence[str], *, among: tuple[str, Sequence[int]] | None = None) -> Any:
     """Columns of a Parquet file, as an Arrow table.
+
+    Args:
+        among: one of the columns, and those of its values whose rows are wanted: parts of the file that cannot hold them are not read.
 
     Raises:
         StoreError: it is missing or damaged.
@@ -142,8 +163,10 @@ def read_table(path: Path, columns: Sequence[str]) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        with path.open("rb") as stream:
-            table = pq.read_table(stream, columns=list(columns)).select(list(columns))
+        # Not by `pq.read_table`, which loads pandas: a third of a second.
+        with path.open("rb") as stream, pq.ParquetFile(stream) as file:
+            groups = range(file.num_row_groups) if among is None else _groups_with(file, *among)
+            table = file.read_row_groups(groups, columns=list(columns)).select(list(columns))
         table.validate(full=True)  # texts that are none, places outside of the data
         odd = [name for name in columns if not (pa.types.is_string if name in _TEXTS else pa.types.is_integer)(table.schema.field(name).type)]
         if odd:
@@ -151,8 +174,15 @@ def read_table(path: Path, columns: Sequence[str]) -> Any:
         return table
     except FileNotFoundError as error:
         raise damaged(path, "the file is missing") from error
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise damaged(path, f"the file cannot be read ({str(error).splitlines()[0]})") from error
+    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        raise damaged(path, f"the file cannot be read ({str(error).partition(chr(10))[0]})") from error
+
+
+def _groups_with(file: Any, column: str, values: Sequence[int]) -> list[int]:
+    """The row groups of a Parquet file that may have one of these values in a column."""
+    place = file.schema_arrow.names.index(column)
+    known = [file.metadata.row_group(group).column(place).statistics for group in range(file.num_row_groups)]
+    return [group for group, of in enumerate(known) if of is None or not of.has_min_max or any(of.min <= value <= of.max for value in values)]
 
 
 def read_pictures(folder: Path) -> list[Picture]:
@@ -224,4 +254,4 @@ def _write_parquet(path: Path, table: Any) -> None:
     import pyarrow.parquet as pq
 
     with path.open("wb") as stream:
-        pq.write_table(table, stream)
+        pq.write_table(table, stream, row_group_size=_ROW_GROUP)

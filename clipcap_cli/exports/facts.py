@@ -11,15 +11,12 @@ from typing import Any
 from clipcap_cli.captioner.manifest import Manifest, read_manifest
 from clipcap_cli.captioner.models import Found
 from clipcap_cli.datasets.dataset import Dataset, open_dataset
-from clipcap_cli.datasets.versions import DATASET_FILE, read_json
 from clipcap_cli.errors import ClipcapError
 from clipcap_cli.evaluation.pictures import TRAINING_SPLIT
 from clipcap_cli.exports.measured import Measured, find_measured
 from clipcap_cli.recipe import Recipe, dump_recipe
 from clipcap_cli.storage.home import Home
 from clipcap_cli.training.runs import Run
-
-_SAID_BY_DATASET = ("licence", "citation")  # as dataset.json has them, where the user gave them
 
 
 def gather_facts(found: Found, manifest: Manifest, home: Home, *, licence: str | None = None) -> dict[str, Any]:
@@ -73,15 +70,16 @@ def _dataset_of(info: dict[str, Any], home: Home) -> Dataset | None:
 
 
 def _told(dataset: Dataset) -> dict[str, Any]:
-    said = read_json(dataset.home.datasets / dataset.name / DATASET_FILE)
+    said = dataset.manifest.provenance
+    here = f"{dataset.source.name} ({dataset.layout})"  # where it lies on this machine is nobody's business
+    told = {"source": said.source or here, "licence": said.licence, "citation": said.citation}
     return {
         "name": dataset.name,
         "version": dataset.version,
         "pictures": dataset.pictures,
         "captions": dataset.captions,
         "splits": dataset.splits(),
-        "source": f"{dataset.source.name} ({dataset.layout})",  # where it lies on this machine is nobody's business
-        **{key: said[key] for key in _SAID_BY_DATASET if said.get(key)},
+        **{key: value for key, value in told.items() if value},
     }
 
 

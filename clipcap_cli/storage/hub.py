@@ -71,7 +71,7 @@ def download_folder(
 
     events(Note(f"{what} is downloaded once, from {_PAGES}/{name}"))
     absent = InputError(f"there is no {kind} {name!r}: neither a folder nor a public model of the hub", hint="Check the spelling.")
-    with _reaching_the_hub(what, "downloaded", absent, f"Type this again: it goes on where it stopped. {otherwise}", otherwise):
+    with reaching_the_hub(what, "downloaded", absent, f"Type this again: it goes on where it stopped. {otherwise}", otherwise):
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(wanted), ignore_patterns=list(unwanted)))
 
 
@@ -99,18 +99,41 @@ def list_repo(name: str, *, revision: str | None = None) -> tuple[str, dict[str,
         MissingError: offline, not reachable, or not for everybody.
     """
     what = f"the model {check_repo(name)}"
-    if is_offline():
-        raise MissingError(f"{what} would come from the hub, and clipcap is offline", hint="Type this again without --offline and CLIPCAP_OFFLINE.")
+    _check_online(what)
 
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RevisionNotFoundError
 
-    with _reaching_the_hub(what, "looked up", _absent(name), "Type this again."):
+    with reaching_the_hub(what, "looked up", _absent(name), "Type this again."):
         try:
             info = HfApi().model_info(name, revision=revision, files_metadata=True)
         except RevisionNotFoundError as error:
             raise InputError(f"the hub's model {name} has no revision {revision!r}", hint="Name a branch, a tag or a commit, or none.") from error
     return str(info.sha), {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or ()}
+
+
+def dataset_commit(name: str, *, revision: str | None = None) -> str:
+    """The commit of a dataset's repository.
+
+    Args:
+        name: "org/name".
+        revision: a branch, tag or commit; None for the newest.
+
+    Raises:
+        InputError: there is no such repository or revision.
+        MissingError: offline, not reachable, or not for everybody.
+    """
+    what = f"the dataset {check_repo(name)}"
+    _check_online(what)
+
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import RevisionNotFoundError
+
+    with reaching_the_hub(what, "looked up", _absent(name, "dataset"), "Type this again."):
+        try:
+            return str(HfApi().dataset_info(name, revision=revision).sha)
+        except RevisionNotFoundError as error:
+            raise InputError(f"the hub's dataset {name} has no revision {revision!r}", hint="Name a branch, a tag or a commit, or none.") from error
 
 
 def download_file(name: str, path: str, revision: str, folder: Path) -> None:
@@ -123,7 +146,7 @@ def download_file(name: str, path: str, revision: str, folder: Path) -> None:
     """
     from huggingface_hub import hf_hub_download
 
-    with _reaching_the_hub(f"{path} of {name}", "downloaded", _absent(name), "Type this again: it goes on where it stopped.", place=folder):
+    with reaching_the_hub(f"{path} of {name}", "downloaded", _absent(name), "Type this again: it goes on where it stopped.", place=folder):
         hf_hub_download(name, path, revision=revision, local_dir=folder)
 
 
@@ -169,7 +192,7 @@ def upload_folder(folder: Path, name: str, *, private: bool, message: str, repla
     size = sum(path.stat().st_size for path in files.values())
     events(Note(f"{what} is uploaded: {len(files)} files, {words.size(size)}"))
     api = HfApi()
-    with _reaching_the_hub(what, "uploaded", MissingError(f"the hub does not know {name}, or not this token", hint=_TOKEN), "Type this again.", _TOKEN):
+    with reaching_the_hub(what, "uploaded", MissingError(f"the hub does not know {name}, or not this token", hint=_TOKEN), "Type this again.", _TOKEN):
         api.create_repo(name, private=private, exist_ok=True)
         gone = [path for path in api.list_repo_files(name) if path not in files and replaces(path)]
         adding = [CommitOperationAdd(path_in_repo=path, path_or_fileobj=file) for path, file in files.items()]
@@ -177,12 +200,17 @@ def upload_folder(folder: Path, name: str, *, private: bool, message: str, repla
     return str(done.commit_url)
 
 
-def _absent(name: str) -> InputError:
-    return InputError(f"the hub has no public model {name}", hint="Check the spelling; for a private one, run `hf auth login`.")
+def _check_online(what: str) -> None:
+    if is_offline():
+        raise MissingError(f"{what} would come from the hub, and clipcap is offline", hint="Type this again without --offline and CLIPCAP_OFFLINE.")
+
+
+def _absent(name: str, kind: str = "model") -> InputError:
+    return InputError(f"the hub has no public {kind} {name}", hint="Check the spelling; for a private one, run `hf auth login`.")
 
 
 @contextmanager
-def _reaching_the_hub(what: str, done: str, absent: ClipcapError, again: str, allowed: str = "", *, place: Path | None = None) -> Iterator[None]:
+def reaching_the_hub(what: str, done: str, absent: ClipcapError, again: str, allowed: str = "", *, place: Path | None = None) -> Iterator[None]:
     """Without the library's bars and remarks, and with its errors in plain words.
 
     Args:

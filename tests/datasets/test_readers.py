@@ -158,7 +158,8 @@ def test_metadata_beside_the_pictures(tmp_path: Path, draw: Draw, ending: str) -
         lines = [json.dumps({"file_name": name, "text": [text, "more"]}) for name, text in rows]
         (tmp_path / "metadata.jsonl").write_text("\n".join([*lines, "{broken", '{"file_name": "a.png", "text": null}']))
     evidence, records, problems = read(tmp_path)
-    assert evidence == Evidence("metadata", f"metadata.{ending} has 'file_name' and 'text', and the folder has 2 pictures")
+    columns = {"image": "file_name", "captions": "text"}
+    assert evidence == Evidence("metadata", f"metadata.{ending} has 'file_name' and 'text', and the folder has 2 pictures", columns=columns)
     more = () if ending == "csv" else ("more",)
     assert captions(records) == {"a.png": ("one", *more), "sub/b.png": ("two", *more)}
     assert kinds(problems) == ({} if ending == "csv" else {"bad-row": 1, "empty-caption": 1})
@@ -181,25 +182,10 @@ def test_captions_by_index(tmp_path: Path, draw: Draw) -> None:
         draw(tmp_path / "images" / f"{number}.jpg")
     (tmp_path / "Captions.csv").write_text(",Index,Captions\n0,0,one\n1,1,\n2,2.0,three\n3,7.0,seven\n")
     evidence, records, problems = read(tmp_path)
-    assert evidence == Evidence("indexed captions", "Captions.csv has the header ',Index,Captions', and images/ has 3 pictures named by a number")
+    reason = "Captions.csv has the header ',Index,Captions', and images/ has 3 pictures named by a number"
+    assert evidence == Evidence("indexed captions", reason, columns={"image": "Index", "captions": "Captions"})
     assert captions(records) == {"images/0.jpg": ("one",), "images/7.jpg": ("seven",)}
     assert [(problem.kind, problem.where) for problem in problems] == [("empty-caption", "Captions.csv:3"), ("missing-picture", "Captions.csv:4")]
-
-
-def test_flickr8k_as_published(tmp_path: Path, draw: Draw) -> None:
-    for name in ("a", "b", "c", "d"):
-        draw(tmp_path / "Images" / f"{name}.jpg")
-    (tmp_path / "Flickr8k.token.txt").write_text(
-        "a.jpg#0\tA dog .\na.jpg#1\tTwo\tdogs .\nb.jpg#0\tA cat .\nc.jpg#0\tNo list .\ngone.jpg#0\tGone .\ngone.jpg.1#0\tOdd .\nnonsense\n"
-    )
-    (tmp_path / "Flickr_8k.trainImages.txt").write_text("a.jpg\nunknown.jpg\n")
-    (tmp_path / "Flickr_8k.devImages.txt").write_text("b.jpg\n")
-    evidence, records, problems = read(tmp_path)
-    assert evidence == Evidence("flickr8k", "Flickr8k.token.txt is there, with lists for train, val, and Images/ has 4 pictures")
-    assert captions(records) == {"Images/a.jpg": ("A dog .", "Two dogs ."), "Images/b.jpg": ("A cat .",), "Images/c.jpg": ("No list .",)}
-    assert [record.split for record in records.values()] == ["train", "val", None]
-    assert kinds(problems) == {"bad-row": 1, "missing-picture": 2, "no-caption": 2, "no-split": 1}
-    assert [problem.severity for problem in problems if problem.kind == "no-split"] == ["info"]
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from journey_tools import SHORT, Road, draw_pictures, run_command
+from page_reader import Reader, start_chromium
 from said import Said
 
 from clipcap_cli.cli.main import main
@@ -37,3 +39,19 @@ def clipcap(road: Road, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.Cap
         return Said(code, said.out.decode(), said.err.decode())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A Chromium, started once."""
+    started = start_chromium(tmp_path_factory.mktemp("chromium"))
+    yield started
+    started.quit()
+
+
+@pytest.fixture
+def reader(driver: Any) -> Reader:
+    """Who reads a page in it; what was logged before is forgotten."""
+    for log in ("browser", "performance"):
+        driver.get_log(log)
+    return Reader(driver)

@@ -2,117 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from made_scores import made_images, made_scores
+from page_reader import FAINT_TEXTS, PAPER, PHONES, Reader
 
 from clipcap_cli.evaluation.report import write_report
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
+Keys = pytest.importorskip("selenium.webdriver.common.keys", reason="selenium is not installed").Keys
+pytestmark = pytest.mark.browser
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM or not DRIVER, reason="there is no chromium with chromedriver on this machine")]
-
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 PICTURES = 70
 NASTY = "<script>document.title = 'broken into'</script><img src=x onerror=\"document.title = 'broken into'\">"
-WIDE, PHONES, PAPER, HEIGHT = 1280, (320, 390), 700, 900
-
-# Texts whose contrast with what is behind them is less than WCAG's AA asks for: 4.5, or 3 where letters are large.
-_FAINT_TEXTS = """
-const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
-const light = (colour) => numbers(colour).slice(0, 3).map((v) => v / 255).map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-  .reduce((sum, v, place) => sum + v * [0.2126, 0.7152, 0.0722][place], 0);
-const behind = (element) => {
-  for (; element; element = element.parentElement) {
-    const colour = getComputedStyle(element).backgroundColor;
-    if ((numbers(colour)[3] ?? 1) > 0) return colour;
-  }
-};
-const faint = [];
-const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-while (walker.nextNode()) {
-  const element = walker.currentNode.parentElement;
-  if (!walker.currentNode.textContent.trim() || !element.checkVisibility() || element.closest("script, title, option")) continue;
-  const style = getComputedStyle(element);
-  const pair = [light(element.closest("svg") ? style.fill : style.color), light(behind(element))].sort((a, b) => b - a);
-  const contrast = (pair[0] + 0.05) / (pair[1] + 0.05);
-  if (contrast < (parseFloat(style.fontSize) >= 24 ? 3 : 4.5)) faint.push([walker.currentNode.textContent, contrast]);
-}
-return faint;
-"""
-
-
-class Reader:
-    """Who reads a page."""
-
-    def __init__(self, driver: Any) -> None:
-        self.driver = driver
-
-    def opens(self, page: Path, *, width: int = WIDE, dark: bool = False, script: bool = True) -> None:
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.tells("Emulation.setDeviceMetricsOverride", width=width, height=HEIGHT, deviceScaleFactor=1, mobile=width < WIDE)
-        self.tells("Emulation.setEmulatedMedia", features=[scheme])
-        self.tells("Emulation.setScriptExecutionDisabled", value=not script)
-        self.driver.get(page.as_uri())
-
-    def tells(self, command: str, **values: Any) -> None:
-        self.driver.execute_cdp_cmd(command, values)
-
-    def finds(self, selector: str) -> Any:
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
-
-    def sees(self, selector: str) -> list[str]:
-        """The texts of what is shown."""
-        return [element.text for element in self.driver.find_elements(By.CSS_SELECTOR, selector) if element.is_displayed()]
-
-    def asks(self, script: str) -> Any:
-        return self.driver.execute_script(script)
-
-    def presses(self, *keys: str) -> None:
-        for key in keys:
-            self.driver.switch_to.active_element.send_keys(key)
-
-    @property
-    def names(self) -> list[str]:
-        """Of the pictures that are shown, in their order."""
-        return list(self.asks("return [...document.querySelectorAll('#list .name')].map((name) => name.textContent)"))
-
-    @property
-    def here(self) -> str:
-        """The name of the picture that has the focus."""
-        return str(self.asks("return document.activeElement.querySelector('.name')?.textContent ?? ''"))
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    started = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield started
-    started.quit()
-
-
-@pytest.fixture
-def reader(driver: Any) -> Reader:
-    for log in ("browser", "performance"):
-        driver.get_log(log)
-    return Reader(driver)
 
 
 @pytest.fixture(scope="module")
@@ -132,18 +35,11 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(folder / "report.html", made_scores(images, captions, warnings=["70 pictures are few"]), others=[older])
 
 
-def _requests(driver: Any, page: str) -> list[str]:
-    """What the page asked for, itself among it; what the browser's own first tab asks for is not its doing."""
-    events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
-    asked = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
-    return [request["request"]["url"] for request in asked if request["documentURL"] == page]
-
-
 def test_nothing_is_asked_for_and_nothing_goes_wrong(reader: Reader, page: Path) -> None:
     reader.opens(page)
     assert reader.names[:2] == ["picture-0000.png", "picture-0001.png"]
-    assert [entry["message"] for entry in reader.driver.get_log("browser")] == []
-    assert [url for url in _requests(reader.driver, page.as_uri()) if not url.startswith("data:")] == [page.as_uri()]
+    assert reader.complaints() == []
+    assert [url for url in reader.requests(page) if not url.startswith("data:")] == [page.as_uri()]
 
 
 def test_captions_are_never_run(reader: Reader, page: Path) -> None:
@@ -265,7 +161,7 @@ def test_all_texts_stand_out(reader: Reader, page: Path, dark: bool) -> None:
     reader.opens(page, dark=dark)
     paper = reader.asks("return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
     assert (max(paper) < 60) if dark else (min(paper) > 200)
-    assert reader.asks(_FAINT_TEXTS) == []
+    assert reader.asks(FAINT_TEXTS) == []
 
 
 def test_without_a_script_the_best_and_the_worst_are_there(reader: Reader, page: Path) -> None:

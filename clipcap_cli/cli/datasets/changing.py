@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clipcap_cli.cli.datasets.group import SUMMARY, Name, Split, app, show_changed
 from clipcap_cli.cli.options import Yes, command, home
 from clipcap_cli.cli.out import out, printable
+from clipcap_cli.cli.progress import progress
 from clipcap_cli.errors import InputError, PartialError
 from clipcap_cli.words import count
+
+if TYPE_CHECKING:
+    from clipcap_cli.datasets.dataset import Dataset
+    from clipcap_cli.events import Listener
 
 _CHANGED = f"{SUMMARY}, and before: VERSION."
 _SHOWN = 10  # conflicts and the like
@@ -110,16 +115,26 @@ def filter_captions(
     match: Annotated[str | None, typer.Option("--match", metavar="REGEX", help="Captions without this go.")] = None,
     unlike: Annotated[str | None, typer.Option("--unlike", metavar="REGEX", help="Captions with this go.")] = None,
     split: Annotated[list[str] | None, typer.Option("--split", metavar="NAME", help="Pictures of other splits go. May be repeated.")] = None,
+    problem: Annotated[
+        list[str] | None, typer.Option("--problem", metavar="KIND", help="What `dataset check` calls so goes: captions, or whole pictures. May be repeated.")
+    ] = None,
+    least_similarity: Annotated[
+        float | None, typer.Option("--least-similarity", metavar="X", min=-1, max=1, help="Captions go whose cosine with their picture is below this.")
+    ] = None,
+    encoder: Annotated[str, typer.Option("--encoder", metavar="SPEC", help="With --least-similarity: who compares them.")] = "openai:ViT-B/32",
 ) -> None:
     """Leave captions and pictures out. A picture goes when none of its captions is left; the version before stays."""
     from clipcap_cli.datasets.dataset import open_dataset
     from clipcap_cli.datasets.filtering import Filter, filter_dataset
 
-    wanted = Filter(min_words, max_words, match, unlike, tuple(split or ()))
-    if wanted == Filter():
-        raise typer.BadParameter("say what is to go: --min-words, --max-words, --match, --unlike, --split")
+    if not any(it is not None for it in (min_words, max_words, match, unlike, split, problem, least_similarity)):
+        raise typer.BadParameter("say what is to go: --min-words, --max-words, --match, --unlike, --split, --problem, --least-similarity")
     dataset = open_dataset(name, home=home())
-    filtered = filter_dataset(dataset, wanted)
+    with progress() as events:
+        pictures, captions = _with_problems(dataset, problem, events) if problem else (frozenset[str](), frozenset[tuple[str, str]]())
+        similarities = _similarities(dataset, encoder, events) if least_similarity is not None else None
+        wanted = Filter(min_words, max_words, match, unlike, tuple(split or ()), pictures, captions, least_similarity)
+        filtered = filter_dataset(dataset, wanted, similarities=similarities, events=events)
     show_changed(dataset, filtered.dataset, f"{count(filtered.captions, 'caption')} and {count(filtered.pictures, 'picture')} left out")
 
 
@@ -149,6 +164,27 @@ def remove(name: Name, yes: Yes = False) -> None:
         remove_dataset(home(), name)
         out.result({"removed": name})
         out.text(f"The dataset {name} is removed; its pictures are where they were.")
+
+
+def _with_problems(dataset: Dataset, kinds: list[str], events: Listener) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
+    """The pictures, and the captions, that have problems of these kinds; where single captions have one, their pictures stay."""
+    from clipcap_cli.datasets.check.checking import check_dataset
+
+    report = check_dataset(dataset, events=events)
+    found = [report.find(kind) for kind in kinds]
+    for kind, finding in zip(kinds, found, strict=True):
+        if finding is None:
+            known = ", ".join(it.kind for it in report.findings) or "nothing"
+            raise InputError(f"`dataset check` finds no {kind!r} in {dataset.name!r}", where="--problem", hint=f"It finds {known}.")
+    pictures = frozenset(name for finding in found if finding and not finding.captions for name in finding.pictures)
+    return pictures, frozenset(caption for finding in found if finding for caption in finding.captions)
+
+
+def _similarities(dataset: Dataset, encoder: str, events: Listener) -> list[list[float]]:
+    from clipcap_cli.embeddings.similarity import caption_similarities
+    from clipcap_cli.encoders.registry import load_encoder
+
+    return caption_similarities(dataset, load_encoder(encoder, home=home(), events=events), events=events)
 
 
 def _shares(text: str) -> dict[str, float]:

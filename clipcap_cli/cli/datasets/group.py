@@ -45,9 +45,8 @@ def open_reference(text: str) -> Dataset:
 
 def summary(dataset: Dataset) -> dict[str, Any]:
     """A dataset as JSON, without what has to be read for it."""
-    from clipcap_cli.datasets.manifest import read_manifest
 
-    manifest = read_manifest(dataset.home.datasets / dataset.name)
+    manifest = dataset.manifest
     return {
         "name": dataset.name,
         "version": dataset.version,

@@ -62,7 +62,6 @@ def show(
     from dataclasses import asdict
 
     from clipcap_cli.datasets.dataset import list_versions
-    from clipcap_cli.datasets.manifest import read_manifest
 
     dataset = open_reference(name)
     shown = dataset.sample(samples)
@@ -78,7 +77,7 @@ def show(
     show_counts(dataset)
     out.text(f"  layout  {dataset.layout}: {dataset.reason}")
     out.text(f"  added   {moment(dataset.created)}")
-    provenance = read_manifest(dataset.home.datasets / dataset.name).provenance
+    provenance = dataset.manifest.provenance
     for what, told in (("licence", provenance.licence), ("source", provenance.source), ("cite", provenance.citation)):
         if told:
             out.text(f"  {what:<7} {told}")

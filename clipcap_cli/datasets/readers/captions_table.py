@@ -1,101 +1,119 @@
-"""A captions table (CSV or TSV) beside the pictures, or above their folder: a row has a picture's name and one caption."""
+"""A captions table (CSV, TSV, JSON or JSON lines) beside the pictures, or above their folder: a row has a picture's name and its captions.
+
+Several tables of one folder that are named for splits (`train.csv`, `val.csv`) are read as one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 
-from clipcap_cli.datasets.folders import Folder, beside, pictures_of, scan, top_files
+from clipcap_cli.datasets.addresses import are_addresses
+from clipcap_cli.datasets.columns import Columns, Table, find_columns, missing_columns
+from clipcap_cli.datasets.folders import Folder, beside, pictures_of
+from clipcap_cli.datasets.json_tables import JsonTable
 from clipcap_cli.datasets.matching import match_rows
-from clipcap_cli.datasets.records import Evidence, ReaderOptions, Record, Report
-from clipcap_cli.datasets.tables import Columns, Head, find_columns, missing_columns, read_head, read_rows
+from clipcap_cli.datasets.records import Evidence, ReaderOptions, Record, Report, ignore
+from clipcap_cli.datasets.splits import splits_of_places
+from clipcap_cli.datasets.table_files import clearness, is_telling, open_table, split_word, table_files
+from clipcap_cli.datasets.tables import read_rows
 from clipcap_cli.errors import InputError
 from clipcap_cli.words import count
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".tab")
 _LOOKED_AT = 20  # rows
-# Names that say what is in the table, the clearest first; another table is only taken if it is the only one.
-_TELLING = ("captions", "caption", "annotations", "labels", "descriptions", "results")
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A table with captions, and the split that its name says where there are several."""
+
+    table: Table
+    columns: Columns
+    split: str | None = None
 
 
 class CaptionsTable:
-    """A table with a column of picture names and one of captions."""
+    """A table with a column of picture names and one or more of captions."""
 
     layout = "captions table"
 
     def detect(self, source: Path, options: ReaderOptions) -> Evidence | None:
         found = _find(source, options)
-        if found is None:
+        if not found:
             return None
-        head, columns = found
+        table, columns = found[0].table, found[0].columns
         folder = pictures_of(source, options.images)
-        header = f"{head.header[columns.image]},{head.header[columns.caption]}"
-        splits = " with splits" if columns.split is not None else ""
-        return Evidence(
-            self.layout, f"{head.path.name} has the columns '{header}'{splits}, and {folder.shared_place()} has {count(len(folder.pictures), 'picture')}"
-        )
+        listed = " and ".join(each.table.path.name for each in found)
+        what = f"the columns '{','.join(table.header[place] for place in (columns.image, *columns.captions))}'"
+        if isinstance(table, JsonTable) and table.by_name:
+            what = f"{count(len(table.entries), 'picture')} by name with captions"
+        splits = " with splits" if columns.split is not None or found[0].split else ""
+        reason = f"{listed} {'has' if len(found) == 1 else 'have'} {what}{splits}, and {folder.shared_place()} has {count(len(folder.pictures), 'picture')}"
+        return Evidence(self.layout, reason, columns=columns.named(table))
 
     def read(self, source: Path, options: ReaderOptions, report: Report) -> Iterator[Record]:
-        found = _find(source, options)
-        if found is None:
+        found = _find(source, options, report)
+        if not found:
             raise InputError("there is no captions table here any more", where=str(source))
-        head, columns = found
         folder = pictures_of(source, options.images)
-        yield from match_rows(read_rows(head, columns, report), folder, report, beside=beside(head.path, folder))
+        rows = chain.from_iterable(read_rows(each.table, each.columns, report, default_split=each.split) for each in found)
+        yield from match_rows(rows, folder, report, beside=beside(found[0].table.path, folder))
 
 
-def table_files(source: Path) -> list[Path]:
-    """The files of a source that may be captions tables: itself, or those right in the folder."""
-    if source.is_file():
-        return [source] if source.suffix.lower() in (*TABLE_SUFFIXES, ".txt") else []
-    return [path for path in top_files(source) if path.suffix.lower() in TABLE_SUFFIXES or path.name.casefold() == "captions.txt"]
+def _find(source: Path, options: ReaderOptions, report: Report = ignore) -> list[_Found]:
+    """The table with captions, or the tables that are the splits of one.
 
-
-def _find(source: Path, options: ReaderOptions) -> tuple[Head, Columns] | None:
-    heads = [head for path in table_files(source) if (head := read_head(path, options))]
-    if not heads and source.is_dir():  # the folder of the pictures was named; the table may be above it
-        heads = _above(source, options)
-    usable = _usable(heads, options)
-    if len(usable) > 1:
-        usable.sort(key=lambda pair: _rank(pair[0].path))
-        if _rank(usable[0][0].path) == _rank(usable[1][0].path):
-            names = ", ".join(head.path.name for head, _ in usable)
-            raise InputError(f"{len(usable)} tables here have captions: {names}", where=str(source), hint=f"Name the one that is meant: {usable[0][0].path}")
-    return usable[0] if usable else None
-
-
-def _usable(heads: list[Head], options: ReaderOptions) -> list[tuple[Head, Columns]]:
-    """The tables with both columns; if the user named columns, they must be in one of them."""
-    usable, refused = [], None
-    for head in heads:
+    Raises:
+        InputError: there are several, or none has the columns that the user named, or the file that the user named is damaged.
+    """
+    files = table_files(source)
+    if not files and source.is_dir():  # the folder of the pictures was named; the table may be above it
+        files = [path for path in table_files(source.parent) if is_telling(path)]
+    if not files:
+        return []
+    folder = pictures_of(source, options.images)
+    found, refused = [], None
+    for path in files:
         try:
-            columns = find_columns(head, options)
+            if usable := _usable(path, folder, source, options, report):
+                found.append(usable)
         except InputError as error:
             refused = refused or error
-            continue
-        if columns is not None:
-            usable.append((head, columns))
-        elif options.image_column or options.caption_column:
-            refused = refused or missing_columns(head, options)
-    if refused and not usable:
+    if refused and not found and (source.is_file() or options.image_column or options.caption_column or options.tag_columns):
         raise refused
-    return usable
+    return _clearest(found, source)
 
 
-def _above(source: Path, options: ReaderOptions) -> list[Head]:
-    folder = scan(source)
-    if not folder.pictures:
-        return []
-    # Only a table that is named for it and in whose first rows are pictures of this very folder: what lies above is not the user's word.
-    tables = [path for path in table_files(source.parent) if path.stem.casefold() in _TELLING]
-    return [head for path in tables if (head := read_head(path, options)) and _names_pictures_of(head, folder, options)]
+def _usable(path: Path, folder: Folder, source: Path, options: ReaderOptions, report: Report) -> _Found | None:
+    """The table in a file, if it has captions of pictures that may be here.
+
+    Raises:
+        InputError: it cannot be read, or does not have the columns that the user named.
+    """
+    table = open_table(path, options, report)
+    columns = find_columns(table, options) if table else None
+    if table is None or columns is None:
+        if table and (options.image_column or options.caption_column):
+            raise missing_columns(table, options)
+        return None
+    first = list(islice(read_rows(table, columns, ignore), _LOOKED_AT))
+    if are_addresses(first, folder):
+        return None
+    # What lies above is not the user's word, and captions under names are only such if the names are those of pictures.
+    doubtful = source.is_dir() and (path.parent != source or (isinstance(table, JsonTable) and table.by_name))
+    return None if doubtful and not any(folder.find(row.image) for row in first) else _Found(table, columns)
 
 
-def _names_pictures_of(head: Head, folder: Folder, options: ReaderOptions) -> bool:
-    columns = find_columns(head, options)
-    return columns is not None and any(folder.find(row.image) for row, _ in zip(read_rows(head, columns, lambda _: None), range(_LOOKED_AT), strict=False))
-
-
-def _rank(path: Path) -> int:
-    stem = path.stem.casefold()
-    return _TELLING.index(stem) if stem in _TELLING else len(_TELLING)
+def _clearest(found: list[_Found], source: Path) -> list[_Found]:
+    """The table whose name tells most, or all that are named for splits."""
+    ranks = [clearness(each.table.path) for each in found]
+    best = [each for each, rank in zip(found, ranks, strict=True) if rank == min(ranks)]
+    if len(best) < 2:
+        return best
+    splits = splits_of_places({each.table.path.name: split_word(Path(each.table.path.name)) for each in best})
+    if not splits:
+        names = ", ".join(each.table.path.name for each in best)
+        raise InputError(f"{len(best)} tables here have captions: {names}", where=str(source), hint=f"Name the one that is meant: {best[0].table.path}")
+    return [replace(each, split=splits[each.table.path.name]) for each in best]

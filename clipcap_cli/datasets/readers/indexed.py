@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from clipcap_cli.datasets.columns import Columns
 from clipcap_cli.datasets.folders import beside, pictures_of, top_files
 from clipcap_cli.datasets.matching import match_rows
 from clipcap_cli.datasets.records import Evidence, ReaderOptions, Record, Report
-from clipcap_cli.datasets.tables import Columns, Head, read_head, read_rows
+from clipcap_cli.datasets.tables import TextTable, read_head, read_rows
 from clipcap_cli.errors import InputError
 from clipcap_cli.words import count
 
@@ -26,26 +27,29 @@ class Indexed:
         if head is None:
             return None
         folder = pictures_of(source, options.images)
+        columns = _columns(head).named(head)
         numbered = sum(Path(name).stem.isdecimal() for name in folder.pictures)
         header = ",".join(head.header)
-        return Evidence(
-            self.layout, f"{head.path.name} has the header '{header}', and {folder.shared_place()} has {count(numbered, 'picture')} named by a number"
-        )
+        reason = f"{head.path.name} has the header '{header}', and {folder.shared_place()} has {count(numbered, 'picture')} named by a number"
+        return Evidence(self.layout, reason, columns=columns)
 
     def read(self, source: Path, options: ReaderOptions, report: Report) -> Iterator[Record]:
         head = _head(source, options)
         if head is None:
             raise InputError("there is no Captions.csv here any more", where=str(source))
-        names = [name.casefold() for name in head.header]
-        columns = Columns(names.index("index"), names.index("captions"), None)
         folder = pictures_of(source, options.images)
         # A column with gaps is saved as floats by some programs: 12.0 is 12.
-        rows = (replace(row, image=f"{row.image.removesuffix('.0')}.jpg" if row.image else "") for row in read_rows(head, columns, report))
+        rows = (replace(row, image=f"{row.image.removesuffix('.0')}.jpg" if row.image else "") for row in read_rows(head, _columns(head), report))
         yield from match_rows(rows, folder, report, beside=beside(head.path, folder))
 
 
-def _head(source: Path, options: ReaderOptions) -> Head | None:
-    if options.image_column or options.caption_column:
+def _columns(head: TextTable) -> Columns:
+    names = [name.casefold() for name in head.header]
+    return Columns(names.index("index"), (names.index("captions"),))
+
+
+def _head(source: Path, options: ReaderOptions) -> TextTable | None:
+    if options.image_column or options.caption_column or options.tag_columns:
         return None
     for path in [source] if source.is_file() else top_files(source):
         if path.name.casefold() == "captions.csv":

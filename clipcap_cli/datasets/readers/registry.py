@@ -5,18 +5,36 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 from clipcap_cli.datasets.readers.captions_table import CaptionsTable
-from clipcap_cli.datasets.readers.flickr8k import Flickr8k
+from clipcap_cli.datasets.readers.class_folders import ClassFolders
+from clipcap_cli.datasets.readers.coco import Coco, CocoResults
+from clipcap_cli.datasets.readers.flickr import Flickr
 from clipcap_cli.datasets.readers.indexed import Indexed
+from clipcap_cli.datasets.readers.karpathy import Karpathy
 from clipcap_cli.datasets.readers.metadata import Metadata
 from clipcap_cli.datasets.readers.original import OriginalPickle
+from clipcap_cli.datasets.readers.parquet import Parquet
 from clipcap_cli.datasets.readers.sidecar import Sidecar
+from clipcap_cli.datasets.readers.webdataset import WebDataset
 from clipcap_cli.datasets.records import Reader
 from clipcap_cli.errors import MissingError
 
 GROUP = "clipcap.readers"
 
 # The most telling layout first: a source that has two is read by the first of them.
-_OURS: tuple[type[Reader], ...] = (OriginalPickle, Flickr8k, Indexed, Metadata, CaptionsTable, Sidecar)
+_OURS: tuple[type[Reader], ...] = (
+    ClassFolders,
+    OriginalPickle,
+    WebDataset,
+    Karpathy,
+    Coco,
+    CocoResults,
+    Flickr,
+    Indexed,
+    Metadata,
+    CaptionsTable,
+    Parquet,
+    Sidecar,
+)
 
 
 def known_readers() -> list[Reader]:

@@ -9,10 +9,9 @@ import posixpath
 from collections.abc import Iterator
 from pathlib import Path
 
-from clipcap_cli.datasets.folders import Folder, scan
+from clipcap_cli.datasets.folders import Folder, scan, split_folders
 from clipcap_cli.datasets.matching import report_without_caption
 from clipcap_cli.datasets.records import Evidence, Problem, ReaderOptions, Record, Report, clean_caption
-from clipcap_cli.datasets.splits import is_split, split_name
 from clipcap_cli.datasets.text_files import text_encoding
 from clipcap_cli.words import count
 
@@ -35,14 +34,14 @@ class Sidecar:
         beside = sum(_stem(name) in texts for name in folder.pictures)
         if not beside:
             return None
-        splits = _split_folders(folder)
+        splits = split_folders(folder)
         named = f"; the folders {', '.join(sorted(splits))} are its splits" if splits else ""
         return Evidence(self.layout, f"{beside:,} of {count(len(folder.pictures), 'picture')} have a .txt of their name beside them{named}")
 
     def read(self, source: Path, options: ReaderOptions, report: Report) -> Iterator[Record]:
         folder = scan(source)
         texts = _texts(folder)
-        splits = _split_folders(folder)
+        splits = split_folders(folder)
         report_without_caption((name for name in folder.pictures if _stem(name) not in texts), report)
         stems = {_stem(name) for name in folder.pictures}
         for stem, text in texts.items():
@@ -66,13 +65,6 @@ def _texts(folder: Folder) -> dict[str, str]:
 
 def _stem(name: str) -> str:
     return posixpath.splitext(name)[0]
-
-
-def _split_folders(folder: Folder) -> dict[str, str | None]:
-    """The topmost folders that are splits, if all pictures are in such folders and some are to learn from."""
-    tops = {name.split("/", 1)[0] if "/" in name else "" for name in folder.pictures}
-    splits = {top: split_name(top) for top in tops if is_split(top)}
-    return splits if len(splits) == len(tops) > 1 and "train" in splits.values() else {}
 
 
 def _captions(path: Path, where: str, report: Report) -> tuple[str, ...]:

@@ -36,13 +36,16 @@ def _data(scores: Scores, home: Home | None) -> list[Fact]:
     facts = [Fact("Dataset", scores.data), Fact("Pictures", f"{len(scores.images):,}"), Fact("References", f"{references:,}")]
     if scores.left_out:
         facts.append(Fact("Left out", _listed(scores.left_out), "pictures of the split that were not scored"))
+    licence = None
     if home is not None and scores.version is not None:
         try:
             dataset = open_dataset(scores.dataset, home=home, version=scores.version)
-            facts += [Fact("Source", str(dataset.source)), Fact("Layout", dataset.layout, dataset.reason), Fact("Added", moment(dataset.created))]
+            said = dataset.manifest.provenance
+            licence, source = said.licence, said.source or str(dataset.source)
+            facts += [Fact("Source", source), Fact("Layout", dataset.layout, dataset.reason), Fact("Added", moment(dataset.created))]
         except ClipcapError:
             facts.append(Fact("Source", _UNKNOWN, "the dataset is no longer in the store"))
-    return [*facts, Fact("Licence", _UNKNOWN)]
+    return [*facts, Fact("Licence", licence or _UNKNOWN)]
 
 
 def _captions(scores: Scores) -> list[Fact]:

@@ -1,23 +1,16 @@
 """One evaluation as one HTML file: no server, and no script, style or font from elsewhere.
 
-What is computed here is handed to `page.html.jinja`, which escapes all of it. The page's policy allows its own script and style, by their hashes, and nothing
-else.
+What is computed here is handed to `page.html.jinja`, which escapes all of it.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from jinja2.utils import htmlsafe_json_dumps
-from markupsafe import Markup
-
-from clipcap_cli._version import __version__
+from clipcap_cli.datasets.pages.page import write_page
+from clipcap_cli.datasets.pages.thumbnails import thumbnails
 from clipcap_cli.evaluation.baselines import NEAREST
 from clipcap_cli.evaluation.metrics.metric import Floats
 from clipcap_cli.evaluation.metrics.tokenizer import tokenize
@@ -26,15 +19,10 @@ from clipcap_cli.evaluation.report.charts import Chart, Whisker, histogram, whis
 from clipcap_cli.evaluation.report.curves import read_training, tokens_per_second
 from clipcap_cli.evaluation.report.making import facts_of
 from clipcap_cli.evaluation.report.tables import Row, language_facts, main_metrics, score_rows
-from clipcap_cli.evaluation.report.thumbnails import thumbnails
 from clipcap_cli.evaluation.scores import Scores, System
-from clipcap_cli.evaluation.versus import Comparison, conclusions, put_side_by_side
+from clipcap_cli.evaluation.versus import conclusions, put_side_by_side
 from clipcap_cli.recipe import dump_recipe
-from clipcap_cli.storage.atomic import write_bytes
 from clipcap_cli.training.runs import Run
-from clipcap_cli.words import count
-
-_HERE = Path(__file__).parent
 
 
 def write_report(path: Path, scores: Scores, *, run: Run | None = None, others: Sequence[Scores] = ()) -> Path:
@@ -54,14 +42,6 @@ def write_report(path: Path, scores: Scores, *, run: Run | None = None, others: 
         StoreError: the file cannot be written.
     """
     comparisons = [put_side_by_side(other, scores) for other in others]
-    # A caption that came from a file of JSON may have half a surrogate in it, which UTF-8 has no bytes for.
-    write_bytes(path, _page(scores, run, comparisons).encode(errors="replace"))
-    return path
-
-
-def _page(scores: Scores, run: Run | None, comparisons: Sequence[Comparison]) -> str:
-    environment = Environment(loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("style.css", "script.js"))
     metrics = [metric.name for metric in scores.system.metrics]
     main = main_metrics(scores)
     neighbours = next((system for system in scores.baselines if system.name == NEAREST), None)
@@ -70,15 +50,10 @@ def _page(scores: Scores, run: Run | None, comparisons: Sequence[Comparison]) ->
     pictures, small = cards(scores, neighbours, others[0] if others else None), thumbnails(scores.images)
     lines = list(run.metrics()) if run else []
     data = {"metrics": metrics, "main": metrics.index(main[0]), "cards": pictures}
-    return environment.get_template("page.html.jinja").render(
+    write_page(
+        path,
+        Path(__file__).parent,
         scores=scores,
-        count=count,
-        now=datetime.now().astimezone(),
-        clipcap=__version__,
-        style=Markup(style),
-        script=Markup(script),
-        style_hash=_hash(style),
-        script_hash=_hash(script),
         metrics=metrics,
         main=main[0],
         main_index=data["main"],
@@ -94,9 +69,10 @@ def _page(scores: Scores, run: Run | None, comparisons: Sequence[Comparison]) ->
         repeated=[(caption, times) for caption, times in scores.language.most_frequent if times > 1],
         making=facts_of(scores, run, tokens_per_second(lines)),
         recipe=dump_recipe(run.recipe) if run else None,
-        data=_json(data),
-        thumbnails=_json(small),
+        data=data,
+        thumbnails=small,
     )
+    return path
 
 
 def _score_chart(name: str, column: int, rows: Sequence[Row]) -> Chart:
@@ -116,13 +92,3 @@ def _histograms(scores: Scores, neighbours: System | None, main: str) -> list[Ch
 
 def _known(values: Floats) -> list[float]:
     return [value for value in values.tolist() if math.isfinite(value)]
-
-
-def _hash(text: str) -> str:
-    """As a content security policy names what it allows."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def _json(value: object) -> Markup:
-    """JSON that can stand in a script element: nothing in it ends the element or begins a comment."""
-    return htmlsafe_json_dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,10 +1,5 @@
-"use strict";
-// The captions of all pictures, in pages, searched and sorted; and the values of charts. All texts are put in as texts, never as HTML.
+// The captions of all pictures, searched and sorted; and the values of charts.
 (() => {
-  const AT_ONCE = 60;
-  const byId = (id) => document.getElementById(id);
-  const read = (id) => JSON.parse(byId(id).textContent);
-  const form = byId("tools"), list = byId("list"), moreButton = byId("more"), help = byId("help");
   const { metrics, main, cards } = read("data");
   const thumbnails = read("thumbnails");
   const shown = (value) => (value === null ? "–" : value.toFixed(3));
@@ -13,7 +8,7 @@
 
   const plain = (word) => word.toLowerCase().replace(/[^\p{L}\p{N}]/gu, "");
   const texts = cards.map((card) => [card.name, card.caption, card.other?.caption ?? "", ...card.references].join("\n").toLowerCase());
-  let found = [], metric = main;
+  let metric = main;
 
   const score = (number) => cards[number].scores[metric];
   const change = (number) => {
@@ -37,8 +32,7 @@
     return numbers;
   }
 
-  function refresh() {
-    const asked = new FormData(form);
+  function chosen(asked) {
     metric = Number(asked.get("metric"));
     const words = asked.get("search").trim().toLowerCase();
     const low = asked.get("low") === "" ? -Infinity : Number(asked.get("low"));
@@ -46,30 +40,17 @@
     const repeated = asked.has("repeated");
     const fits = (number) =>
       texts[number].includes(words) && (!repeated || cards[number].times > 1) && (score(number) === null ? low === -Infinity && high === Infinity : score(number) >= low && score(number) <= high);
-    found = sorted([...cards.keys()].filter(fits), asked.get("order"));
-    byId("number").textContent = `${found.length.toLocaleString("en")} of ${cards.length.toLocaleString("en")} pictures.`;
-    list.replaceChildren();
-    more();
+    return sorted([...cards.keys()].filter(fits), asked.get("order"));
   }
 
   // ---- Cards
-
-  function more() {
-    const start = list.childElementCount;
-    const fresh = found.slice(start, start + AT_ONCE).map(cardOf);
-    if (start === 0 && fresh.length) fresh[0].tabIndex = 0;
-    list.append(...fresh);
-    const left = found.length - list.childElementCount;
-    moreButton.hidden = left === 0;
-    moreButton.textContent = `Show ${Math.min(left, AT_ONCE)} more`;
-  }
 
   function cardOf(number) {
     const card = cards[number];
     const element = byId("card").content.firstElementChild.cloneNode(true);
     const slot = (name) => element.querySelector(`[data-slot="${name}"]`);
     const without = (part) => element.querySelectorAll(`[data-part="${part}"]`).forEach((each) => each.remove());
-    element.querySelector(".picture").append(pictureOf(card, thumbnails[number]));
+    element.querySelector(".picture").append(pictureOf(card.name, thumbnails[number]));
     const said = new Set(card.references.flatMap((text) => text.split(/\s+/).map(plain)));
     spell(slot("caption"), card.caption, said);
     slot("metric").textContent = metrics[metric];
@@ -89,26 +70,10 @@
     return element;
   }
 
-  function elementOf(tag, text, kind = "") {
-    const element = document.createElement(tag);
-    element.textContent = text;
-    element.className = kind;
-    element.dir = "auto";
-    return element;
-  }
-
   function scoreOf(name, value) {
     const element = document.createElement("span");
     element.append(`${name} `, elementOf("b", shown(value)));
     return element;
-  }
-
-  function pictureOf(card, thumbnail) {
-    if (!thumbnail) return elementOf("p", `${card.name}\nno picture`, "absent");
-    const image = new Image();
-    image.src = thumbnail;
-    image.alt = card.name;
-    return image;
   }
 
   // A caption, with the words marked that no reference has.
@@ -144,54 +109,14 @@
     });
   }
 
-  // ---- Keys
-
-  function move(step) {
-    const here = [...list.children].indexOf(document.activeElement.closest("#list > .card"));
-    const next = here < 0 ? 0 : here + step;
-    if (next >= list.childElementCount) more();
-    go(list.children[next]);
-  }
-
-  function go(card) {
-    if (!card) return;
-    list.querySelector('[tabindex="0"]')?.setAttribute("tabindex", "-1");
-    card.tabIndex = 0;
-    card.focus({ preventScroll: true });
-    card.scrollIntoView({ block: "nearest" });
-  }
-
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
-    const target = event.target;
-    if (event.key === "Escape" && target === form.search) return target.blur();
-    if (target.matches("input:not([type=radio], [type=checkbox]), select, textarea")) return;
-    const onCard = target.closest("#list > .card");
-    const action = {
-      j: () => move(1),
-      k: () => move(-1),
-      "/": () => form.search.focus(),
-      "?": () => help.showModal(),
-      ...(onCard && { ArrowDown: () => move(1), ArrowRight: () => move(1), ArrowUp: () => move(-1), ArrowLeft: () => move(-1) }),
-    }[event.key];
-    if (!action) return;
-    event.preventDefault();
-    action();
-  });
-
-  form.addEventListener("input", refresh);
-  form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("reset", () => setTimeout(refresh));
-  byId("help-button").addEventListener("click", () => help.showModal());
-  moreButton.addEventListener("click", () => {
-    const first = list.childElementCount;
-    more();
-    go(list.children[first]);
-  });
   addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => (part.open = true)));
 
-  byId("without-script").remove();
-  list.className = "cards";
-  list.hidden = form.hidden = false;
-  refresh();
+  const shownCards = gallery({
+    total: cards.length,
+    atOnce: 60,
+    chosen,
+    cardOf,
+    keys: (card) => card && { ArrowDown: () => shownCards.move(1), ArrowRight: () => shownCards.move(1), ArrowUp: () => shownCards.move(-1), ArrowLeft: () => shownCards.move(-1) },
+  });
+  shownCards.refresh();
 })();

@@ -1,0 +1,1 @@
+"""One file for each layout that goes out; each is read again by the reader of the same layout."""
