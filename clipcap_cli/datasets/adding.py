@@ -14,8 +14,8 @@ from pathlib import Path
 from clipcap_cli.datasets.dataset import Dataset, open_dataset
 from clipcap_cli.datasets.detection import detect, recognised
 from clipcap_cli.datasets.ingest import ingest, nothing_left, settle_splits
-from clipcap_cli.datasets.keeping import Keeper, Policy
-from clipcap_cli.datasets.manifest import UNKNOWN, Manifest, Provenance, read_manifest, write_manifest
+from clipcap_cli.datasets.keeping import Keeper
+from clipcap_cli.datasets.manifest import UNKNOWN, Manifest, Policy, Provenance, read_manifest, write_manifest
 from clipcap_cli.datasets.readers.hub_dataset import REMOTE
 from clipcap_cli.datasets.records import NO_OPTIONS, Evidence, Problem, Reader, ReaderOptions, Record, as_text
 from clipcap_cli.datasets.splitting import decide
@@ -254,7 +254,7 @@ def _read(found: Source, before: Dataset | None, manifest: Manifest, keeper: Kee
     earlier = _splits_of(before) if before else {}
     if not manifest.keeps_source_splits:
         pictures = [replace(picture, split=None) for picture in pictures]
-    pictures, decided_by = settle_splits(pictures, earlier, report, _decider(manifest, earlier))
+    pictures, decided_by = settle_splits(pictures, earlier, report, _decider(manifest, keeper.home, earlier, events))
     if decided_by == "hash":
         events(Note("the source gives no splits: 80 % train, 10 % val, 10 % test, by each picture's hash"))
     elif without := sum(picture.split is None for picture in pictures):
@@ -262,13 +262,18 @@ def _read(found: Source, before: Dataset | None, manifest: Manifest, keeper: Kee
     return pictures, problems, decided_by
 
 
-def _decider(manifest: Manifest, earlier: Mapping[str, str | None]) -> Callable[[list[Picture]], Mapping[str, str]] | None:
+def _decider(manifest: Manifest, home: Home, earlier: Mapping[str, str | None], events: Listener) -> Callable[[list[Picture]], Mapping[str, str]] | None:
     """What gives a split where the source gives none: the rule that the user set, if there is one."""
     rule = manifest.split_rule
     if rule is None:
         return None
     fixed = {image_id: split for image_id, split in earlier.items() if split}
-    return lambda pictures: decide(pictures, rule, fixed | {picture.image_id: picture.split for picture in pictures if picture.split})
+
+    def decided(pictures: list[Picture]) -> Mapping[str, str]:
+        given = {picture.image_id: picture.split for picture in pictures if picture.split}
+        return decide(pictures, rule, fixed | given, home, manifest.name, events=events)
+
+    return decided
 
 
 def _only_new(before: Dataset, pictures: list[Picture], events: Listener) -> list[Picture]:

@@ -99,6 +99,8 @@ def tar_members(path: Path) -> Iterator[tuple[tarfile.TarInfo, Content | None]]:
         try:
             tar = tarfile.TarFile(fileobj=stream, tarinfo=_Header)  # type: ignore[arg-type]  # it reads, tells and seeks, no more
             while (member := tar.next()) is not None:
+                if member.size < 0:
+                    raise tarfile.ReadError("a file in it has less than no bytes")
                 tar.members.clear()  # type: ignore[attr-defined]  # which it would keep, all of them
                 yield member, Content(stream, member.size) if member.isreg() and not member.issparse() else None
         except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:

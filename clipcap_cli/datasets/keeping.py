@@ -9,17 +9,14 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Literal, get_args
 
+from clipcap_cli.datasets.manifest import Policy
 from clipcap_cli.datasets.pictures import read_picture
 from clipcap_cli.errors import InputError
 from clipcap_cli.storage.atomic import make_folder, store_errors, sync_folder
 from clipcap_cli.storage.hashing import image_id_of
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.leftovers import part_path
-
-Policy = Literal["in-place", "link", "copy"]
-POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 _SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "JPEG2000": ".jp2"}  # by Pillow's names of formats; the others are .png, .webp, …
 
@@ -33,7 +30,7 @@ class Keeper:
     """
 
     def __init__(self, home: Home, policy: Policy) -> None:
-        self._home, self._policy = home, policy
+        self.home, self._policy = home, policy
         self._folders: set[Path] = set()  # those in which something was written
 
     def keep_file(self, path: str, image_id: str, form: str) -> str:
@@ -90,20 +87,20 @@ class Keeper:
         """
         if not self._folders:
             return
-        with store_errors(self._home.images):
+        with store_errors(self.home.images):
             if hasattr(os, "sync"):  # one call for all: a flush for each of 100,000 files takes minutes
                 os.sync()
             for folder in self._folders:
                 sync_folder(folder)
 
     def _place(self, image_id: str, form: str) -> tuple[Path, str]:
-        folder = self._home.images / image_id[:2]
+        folder = self.home.images / image_id[:2]
         if folder not in self._folders:
             with store_errors(folder):
                 make_folder(folder)
             self._folders.add(folder)
         place = folder / f"{image_id}{_SUFFIXES.get(form, f'.{form.lower()}')}"
-        return place, place.relative_to(self._home.root).as_posix()
+        return place, place.relative_to(self.home.root).as_posix()
 
     @staticmethod
     def _is_there(place: Path, size: int) -> bool:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-from clipcap_cli.datasets.keeping import POLICIES, Policy
 from clipcap_cli.datasets.records import NO_OPTIONS, ReaderOptions, no_tags
 from clipcap_cli.datasets.splits import SplitRule
 from clipcap_cli.datasets.versions import DATASET_FILE, FORMAT, damaged, read_json
 from clipcap_cli.storage.atomic import write_json
+
+Policy = Literal["in-place", "link", "copy"]  # what becomes of the pictures' files
+POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from clipcap_cli.storage.reading import check_plain
 from clipcap_cli.words import size
 
 _ROWS = 16  # at once: a picture may have megabytes
-_BUFFER = 1 << 20  # bytes of each column that are read at once
+_LARGE = 1 << 26  # bytes of a file
+_BUFFER = 1 << 20  # bytes of each column of a large file that are read at once
 _LOOKED_AT = 20  # rows
 # Pictures are hardly compressed and captions to a tenth: what unpacks to very much more, and is not small, is no table of captions.
 _MOST_GROWTH, _WORTH_A_LOOK = 200, 1 << 26
@@ -84,7 +85,7 @@ class ParquetTable(Table):
 
     def _rows(self, file: Any, group: int, places: Sequence[int]) -> Iterator[list[Any]]:
         wanted = [self.header[place] for place in places]
-        _check_growth(file.metadata.row_group(group), wanted)
+        _check_growth(file.metadata.row_group(group), self.path)
         for batch in file.iter_batches(_ROWS, row_groups=[group], columns=wanted, use_threads=False):
             found = [batch.column(batch.schema.names.index(name)) for name in wanted]
             for row in zip(*map(_values, found), strict=True):
@@ -122,7 +123,9 @@ def _opened(path: Path) -> Iterator[Any]:
 
     try:
         check_plain(path)
-        file = pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False)  # both, or a row group is in memory as a whole
+        # Without a buffer a column of a row group is in memory as a whole; with one, so is what a damaged page says it has.
+        buffer = _BUFFER if path.stat().st_size > _LARGE else 0
+        file = pq.ParquetFile(path, buffer_size=buffer, pre_buffer=False)
     except _damages() as error:
         if isinstance(error, OSError) and error.strerror:
             raise InputError(f"this file cannot be read: {error.strerror}", where=str(path)) from error
@@ -142,7 +145,7 @@ def _kind(kind: Any) -> str:
     from pyarrow import types
 
     if types.is_struct(kind):
-        return "struct" if any(part.name == "bytes" and _kind(part.type) == "bytes" for part in kind) else str(kind)
+        return "struct" if any(part.name == "bytes" and (types.is_null(part.type) or _kind(part.type) == "bytes") for part in kind) else str(kind)
     if types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind) or types.is_fixed_size_binary(kind):
         return "bytes"
     value = kind.value_type if types.is_dictionary(kind) else kind
@@ -150,13 +153,11 @@ def _kind(kind: Any) -> str:
     return "names" if is_text or types.is_integer(value) else str(kind)
 
 
-def _check_growth(group: Any, columns: Sequence[str]) -> None:
-    for number in range(group.num_columns):
-        column = group.column(number)
-        if column.path_in_schema.partition(".")[0] in columns:
-            small, large = column.total_compressed_size, column.total_uncompressed_size
-            if large > max(_WORTH_A_LOOK, small * _MOST_GROWTH):
-                raise ValueError(f"{column.path_in_schema} unpacks from {size(small)} to {size(large)}, which no honest table does")
+def _check_growth(group: Any, path: Path) -> None:
+    """Raises ValueError where a row group says that it unpacks to more than it can. (What it says of its columns is not asked: pyarrow may abort then.)"""
+    small, large = path.stat().st_size, group.total_byte_size
+    if large > max(_WORTH_A_LOOK, small * _MOST_GROWTH):
+        raise ValueError(f"the file has {size(small)} and unpacks to {size(large)}, which no honest table does")
 
 
 def _values(column: Any) -> list[Any]:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from clipcap_cli.datasets.check.checking import find_duplicates
 from clipcap_cli.datasets.dataset import Dataset
 from clipcap_cli.datasets.splits import SplitRule, in_order, split_units
 from clipcap_cli.datasets.versioning import change_dataset
 from clipcap_cli.datasets.versions import Picture
 from clipcap_cli.errors import InputError
 from clipcap_cli.events import Listener, silent
+from clipcap_cli.storage.home import Home
 from clipcap_cli.words import count
 
 FOLDER = "folder"
 NEAR_DUPLICATES = "near-duplicates"
 BY_SOURCE, BY_HASH, BY_RULE = "source", "hash", "rule"  # what decided the splits of a version
-FindGroups = Callable[[Sequence[Picture]], Iterable[Sequence[str]]]
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,13 @@ class SplitResult:
     torn: tuple[tuple[str, ...], ...]
 
 
-def split_dataset(dataset: Dataset, rule: SplitRule, *, anew: bool = False, find_groups: FindGroups | None = None, events: Listener = silent) -> SplitResult:
+def split_dataset(dataset: Dataset, rule: SplitRule, *, anew: bool = False, events: Listener = silent) -> SplitResult:
     """Split a dataset, and remember the rule for pictures that are added later.
 
     Splits that the source gives are kept, and so are those of the same rule; those of another rule, or of none, are made anew.
 
     Args:
         anew: the source's splits are not kept either.
-        find_groups: finds ids that are near-duplicates, where the rule asks for them.
 
     Raises:
         InputError: the rule names a tag that the pictures do not have.
@@ -53,7 +53,7 @@ def split_dataset(dataset: Dataset, rule: SplitRule, *, anew: bool = False, find
     manifest = dataset.manifest
     keeps = not anew and (dataset.splits_by == BY_SOURCE or rule == manifest.split_rule)
     fixed = _fixed(pictures) if keeps else {}
-    units = units_of(pictures, rule, find_groups)
+    units = units_of(pictures, rule, dataset.home, dataset.name, events)
     found = split_units(units, rule, fixed, _strata(pictures, rule))
     # Two files of one picture may be in two splits by the source's own word: each keeps its own.
     settled = [picture if keeps and picture.split else replace(picture, split=found[picture.image_id]) for picture in pictures]
@@ -65,16 +65,19 @@ def split_dataset(dataset: Dataset, rule: SplitRule, *, anew: bool = False, find
     return SplitResult(made, moved, torn(settled, units))
 
 
-def decide(pictures: Sequence[Picture], rule: SplitRule, fixed: Mapping[str, str], find_groups: FindGroups | None = None) -> dict[str, str]:
+def decide(pictures: Sequence[Picture], rule: SplitRule, fixed: Mapping[str, str], home: Home, name: str, *, events: Listener = silent) -> dict[str, str]:
     """The split of each id by a rule that was set before; what is `fixed` stays.
+
+    Args:
+        name: of the dataset that they are, or will be, pictures of.
 
     Raises:
         InputError: the rule names a tag that the pictures do not have.
     """
-    return split_units(units_of(pictures, rule, find_groups), rule, fixed, _strata(pictures, rule))
+    return split_units(units_of(pictures, rule, home, name, events), rule, fixed, _strata(pictures, rule))
 
 
-def units_of(pictures: Sequence[Picture], rule: SplitRule, find_groups: FindGroups | None = None) -> list[list[str]]:
+def units_of(pictures: Sequence[Picture], rule: SplitRule, home: Home, name: str, events: Listener = silent) -> list[list[str]]:
     """Ids that go together by the rule; a picture that is there twice, in two groups, joins the two.
 
     Raises:
@@ -83,9 +86,7 @@ def units_of(pictures: Sequence[Picture], rule: SplitRule, find_groups: FindGrou
     if rule.group is None:
         groups: Iterable[Sequence[str]] = ()
     elif rule.group == NEAR_DUPLICATES:
-        if find_groups is None:
-            raise ValueError("near-duplicates have to be found by somebody")
-        groups = find_groups(pictures)
+        groups = find_duplicates(home, name, pictures, events=events)
     else:
         by_key: defaultdict[Hashable, list[str]] = defaultdict(list)
         for picture in pictures:

@@ -236,3 +236,108 @@ def test_the_source_s_own_splits_stay_unless_they_are_given_up(clipcap: Clipcap,
     assert open_dataset("colours", home=home).splits() == {"val": 16}
     assert clipcap("dataset", "split", "colours", "--shares", "75,25", "--anew", "--stratify", "folder").code == 0
     assert open_dataset("colours", home=home).splits() == {"train": 12, "val": 4}
+
+
+def draw_scene(path: Path, seed: int, size: tuple[int, int] = (120, 90)) -> None:
+    """A picture that is unlike every other, and like its own copies."""
+    import numpy as np
+    from PIL import Image
+
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(path, quality=90)
+    path.with_suffix(".txt").write_text(f"scene number {seed}\n")
+
+
+def test_near_duplicates_go_into_one_split_and_those_that_come_later_join_them(clipcap: Clipcap, tmp_path: Path, home: Home) -> None:
+    folder = tmp_path / "scenes"
+    for seed in range(12):
+        draw_scene(folder / f"{seed}.jpg", seed)
+        draw_scene(folder / f"{seed}-small.jpg", seed, (80, 60))
+    clipcap("dataset", "add", folder)
+    said = clipcap("dataset", "split", "scenes", "--shares", "50,50", "--group", "near-duplicates")
+    assert said.code == 0, said.err
+    splits = {image.name: image.split for image in open_dataset("scenes", home=home).images()}
+    assert {splits[f"{seed}.jpg"] == splits[f"{seed}-small.jpg"] for seed in range(12)} == {True}
+    assert set(splits.values()) == {"train", "val"}
+    for seed in range(12):
+        draw_scene(folder / f"{seed}-large.jpg", seed, (200, 150))
+    assert clipcap("dataset", "add", folder).code == 0
+    later = {image.name: image.split for image in open_dataset("scenes", home=home).images()}
+    assert splits.items() <= later.items()
+    assert {later[f"{seed}.jpg"] == later[f"{seed}-large.jpg"] for seed in range(12)} == {True}
+    assert json.loads(clipcap("dataset", "check", "scenes", "--json").out)["counts"]["error"] == 0
+
+
+def test_what_a_check_finds_can_be_filtered_out_and_mended(clipcap: Clipcap, tmp_path: Path, home: Home) -> None:
+    folder = tmp_path / "scenes"
+    for seed in range(8):
+        draw_scene(folder / f"{seed}.jpg", seed)
+    (folder / "0.txt").write_text("a cafÃ© with &amp; without a terrace\n")
+    (folder / "1.txt").write_text("IMG_2041.jpg\nscene number 1\n")
+    (folder / "2.jpg").write_bytes((folder / "2.jpg").read_bytes()[:-600])
+    clipcap("dataset", "add", folder)
+    said = clipcap("dataset", "check", "scenes")
+    assert said.code == 5
+    for told in ("damaged-picture", "mojibake", "file-name", "clipcap dataset"):
+        assert told in said.out, said.out
+    assert clipcap("dataset", "check", "scenes", "--fix").code == 0
+    assert captions_of(home, "scenes")["0.jpg"] == ("a café with & without a terrace",)
+    kinds = [finding["kind"] for finding in json.loads(clipcap("dataset", "check", "scenes", "--json").out)["findings"]]
+    assert "mojibake" not in kinds
+    file_name = next(kind for kind in kinds if "file-name" in kind)
+    assert clipcap("dataset", "filter", "scenes", "--problem", file_name, "--problem", "damaged-picture").code == 0
+    assert captions_of(home, "scenes")["1.jpg"] == ("scene number 1",)
+    assert "2.jpg" not in captions_of(home, "scenes")
+    assert clipcap("dataset", "check", "scenes").code == 0
+    assert clipcap("dataset", "filter", "scenes", "--problem", "no-such-kind").code == 3
+
+
+def test_captions_are_counted_in_the_tokens_of_a_recipe(clipcap: Clipcap, tmp_path: Path) -> None:
+    folder = tmp_path / "scenes"
+    for seed in range(4):
+        draw_scene(folder / f"{seed}.jpg", seed)
+    (folder / "0.txt").write_text("a very long caption indeed " * 30 + "\n")
+    clipcap("dataset", "add", folder)
+    said = clipcap("dataset", "check", "scenes", "--recipe", "quickstart")
+    assert "tokens" in said.out, said.out
+
+
+def test_a_preview_is_one_page_with_the_problems_in_it(clipcap: Clipcap, colours: Path, tmp_path: Path) -> None:
+    page = tmp_path / "colours.html"
+    shown = json.loads(clipcap("dataset", "preview", "colours", "--output", page, "--json").out)
+    assert (shown["pictures"], shown["shown"], shown["unreadable"]) == (16, 16, 0)
+    assert "a red picture" in page.read_text()
+    assert clipcap("dataset", "preview", "colours", "--output", page).code == 3
+    assert clipcap("dataset", "preview", "colours@1", "--output", page, "--overwrite", "--split", "val", "--no-check").code == 0
+
+
+@pytest.mark.parametrize("layout", ["coco", "webdataset", "sidecar"])
+def test_a_dataset_goes_out_and_comes_in_again(layout: str, clipcap: Clipcap, colours: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    assert clipcap("dataset", "export", "colours", "--output", output).code == 2, "which layout?"
+    said = clipcap("dataset", "export", "colours", "--format", layout, "--output", output)
+    assert (said.code, said.out) == (0, f"{output}: 16 pictures and 16 captions as {layout}\n")
+    assert clipcap("dataset", "add", output, "--name", "again").code == 0
+    assert "in another split" not in clipcap("dataset", "diff", "colours", "again").out
+    assert "pictures removed" not in clipcap("dataset", "diff", "colours", "again").out
+
+
+def test_captions_that_do_not_fit_their_picture_are_filtered_by_an_encoder(
+    clipcap: Clipcap, colours: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numpy as np
+    from mean_colour import COLOURS, ColourEncoder
+
+    class Reads(ColourEncoder):
+        def encode_text(self, texts: list[str]) -> Any:
+            return np.stack([np.array(COLOURS[text.split()[1]], np.float32) / 255 for text in texts])
+
+    monkeypatch.setattr("clipcap_cli.encoders.registry.load_encoder", lambda *_, **__: Reads())
+    metadata = colours / "metadata.csv"
+    metadata.write_text(metadata.read_text().replace("red0.png,a red picture", "red0.png,a green picture"))
+    clipcap("dataset", "add", colours)
+    said = clipcap("dataset", "filter", "colours", "--least-similarity", "0.9")
+    assert said.code == 0, said.err
+    assert "1 caption and 1 picture left out" in said.out
+    assert "red0.png" not in captions_of(home)

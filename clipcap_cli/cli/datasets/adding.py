@@ -17,7 +17,7 @@ from clipcap_cli.words import count
 if TYPE_CHECKING:
     from clipcap_cli.datasets.adding import Preview
     from clipcap_cli.datasets.dataset import Dataset
-    from clipcap_cli.datasets.keeping import Policy
+    from clipcap_cli.datasets.manifest import Policy
 
 _SHOWN = 200  # characters of a sample's caption
 _POLICIES: dict[str, Policy] = {"--copy": "copy", "--link": "link", "--in-place": "in-place"}

@@ -48,7 +48,8 @@ def split(
 
     dataset = open_dataset(name, home=home())
     rule = SplitRule(_shares(shares), seed, group, stratify)
-    result = split_dataset(dataset, rule, anew=anew)
+    with progress() as events:
+        result = split_dataset(dataset, rule, anew=anew, events=events)
     show_changed(dataset, result.dataset, f"{count(result.moved, 'picture')} in another split")
     if result.torn:
         out.warning(f"{count(len(result.torn), 'group')} of pictures that belong together {'is' if len(result.torn) == 1 else 'are'} in several splits")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,24 +53,29 @@ def list_datasets() -> None:
     "show",
     examples=("clipcap dataset show food", "clipcap dataset show food@2 --problems"),
     json=f"{SUMMARY}, and samples: [{{image, split, captions}}], problem_list: [{{kind, severity, where, message, remedy}}], "
-    "versions: [{version, created, change}].",
+    "versions: [{version, created, change}], statistics: {caption_words, picture_captions, shorter_sides: {least, median, most, "
+    "bins: [{low, high, count}]}, words, vocabulary, top_words: {WORD: COUNT}}.",
 )
 def show(
     name: Reference,
     samples: Annotated[int, typer.Option("--samples", metavar="N", min=0, help="Pictures whose captions are shown.")] = 5,
     problems: Annotated[bool, typer.Option("--problems", help="Show every problem, not the first of each kind.")] = False,
 ) -> None:
-    """Show a dataset: where it came from, its splits and versions, some captions, and what was left out."""
+    """Show a dataset: where it came from, its splits and versions, how long and how large, some captions, and what was left out."""
     from dataclasses import asdict
 
+    from clipcap_cli.cli.charts import charts, has_blocks
     from clipcap_cli.datasets.dataset import list_versions
+    from clipcap_cli.datasets.versions import read_statistics
 
     dataset = open_reference(name)
+    statistics = read_statistics(dataset.folder)
     shown = dataset.sample(samples)
     versions = list_versions(dataset)
     out.result(
         {
             **summary(dataset),
+            "statistics": statistics.as_json(),
             "samples": [{"image": image.name, "split": image.split, "captions": list(image.captions)} for image in shown],
             "problem_list": [asdict(problem) for problem in dataset.problems()],
             "versions": [{"version": it.version, "created": it.created, "change": it.change or it.made_by} for it in versions],
@@ -84,6 +91,10 @@ def show(
     if len(versions) > 1:
         out.text()
         out.table(("version", "made", "what"), [(f"v{it.version}", moment(it.created), it.change or "as the source was") for it in versions])
+    columns = shutil.get_terminal_size().columns
+    out.text()
+    for line in charts(statistics, dataset.splits(), dataset.pictures, columns, blocks=has_blocks(sys.stdout)):
+        out.text(line)
     show_problems(dataset, every=problems)
     for image in shown:
         out.text(f"\n  {printable(image.name)}" + (f" ({image.split})" if image.split else ""))

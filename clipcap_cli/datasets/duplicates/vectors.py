@@ -18,8 +18,10 @@ from clipcap_cli.datasets.duplicates.lookup import Rows, alike
 # EfficientNet-Lite0 0.87 (1,500 pictures), which were two shots of one scene.
 _LEAST_COSINE = 0.9
 
+_FEW = 100  # vectors: their mean is not yet that of all pictures, and what is seen from it means nothing
+
 _HASHES = 4
-_MOST_BITS = 24  # vectors of that cosine differ in 9 of 64 on average
+_MOST_BITS = 14  # vectors of that cosine differ in 9 of 64 on average, and one of four hashes is better than that
 _BATCH = 8_192  # vectors
 _PAIRS = 1 << 16
 
@@ -27,12 +29,12 @@ Vectors = NDArray[np.float32]
 
 
 def same_direction(vectors: Vectors) -> Iterator[tuple[Rows, Rows]]:
-    """Pairs of rows whose vectors have a cosine of at least `_LEAST_COSINE`, seen from their mean; a pair may come several times.
+    """Pairs of rows whose vectors have a cosine of at least `_LEAST_COSINE`, seen from their mean; a pair may come several times. Few vectors have none.
 
     Args:
         vectors: [pictures, embedding_size], none of which is infinite or no number.
     """
-    if len(vectors) < 2:
+    if len(vectors) < _FEW:
         return
     middle = vectors.mean(0, dtype=np.float64).astype(np.float32)
     for number in range(_HASHES):
