@@ -18,6 +18,7 @@ from clipcap_cli.datasets.keeping import Keeper
 from clipcap_cli.datasets.manifest import UNKNOWN, Manifest, Policy, Provenance, read_manifest, write_manifest
 from clipcap_cli.datasets.readers.hub_dataset import REMOTE
 from clipcap_cli.datasets.records import NO_OPTIONS, Evidence, Problem, Reader, ReaderOptions, Record, as_text
+from clipcap_cli.datasets.splits import in_order
 from clipcap_cli.datasets.splitting import decide
 from clipcap_cli.datasets.unpacking import is_archive, unpacked
 from clipcap_cli.datasets.versioning import ADDED, Contents, changing, put_version
@@ -144,7 +145,7 @@ def preview_source(
                 if len(samples) < _SAMPLES:
                     samples.append(replace(record, image=_relative(record.image, found.root), data=None))
             seen[key] = seen.get(key, 0) + len(record.captions)
-        return Preview(name or found.name, found.evidence, len(seen), sum(seen.values()), splits, tuple(samples), tuple(problems))
+        return Preview(name or found.name, found.evidence, len(seen), sum(seen.values()), in_order(splits), tuple(samples), tuple(problems))
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def export_dataset(
     _check_place(dataset, output, form is not None, overwrite)
     pictures = [picture for picture in dataset.entries() if split is None or picture.split == split]
     missing = tuple(picture.name for picture in pictures if not picture.path)
-    chosen = list(named((picture, _file(dataset, picture)) for picture in pictures if picture.path))
+    chosen = list(named([(picture, _file(dataset, picture)) for picture in pictures if picture.path]))
     if not chosen:
         raise InputError(f"no picture of {dataset.name!r} has a file", hint="Embeddings alone go out with --format original.")
     writer = WRITERS[layout]

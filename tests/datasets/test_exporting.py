@@ -109,6 +109,7 @@ def test_a_picture_that_is_gone_is_named_and_nothing_is_written(dataset: Dataset
     [
         (["a.jpg", "A.JPG"], ["a.jpg", "A-2.JPG"]),
         (["../../etc/passwd", "/abs/x.png"], ["etc/passwd.bin", "abs/x.png"]),
+        (["images/a/1.png", "images/2.png"], ["a/1.png", "2.png"]),
         (["a.jpg", "a.png"], ["a.jpg", "a-2.png"]),
         (["x.parquet/17", "con:1?.png"], ["x.parquet/17.bin", "con_1_.png"]),
     ],

@@ -6,7 +6,7 @@ import os
 import posixpath
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -67,11 +67,13 @@ def put_by(link: bool) -> Put:
     return put
 
 
-def named(pictures: Iterable[tuple[Picture, Path]]) -> Iterator[Written]:
-    """Give each picture a name that is a path within a folder, has the ending of a picture, and is its own."""
+def named(pictures: Sequence[tuple[Picture, Path]]) -> Iterator[Written]:
+    """Give each picture a name that is a path within a folder, has the ending of a picture, and is its own. A folder that all are in is left away."""
     taken: set[str] = set()
-    for picture, file in pictures:
-        parts = [part for part in PurePosixPath(picture.name).parts if part not in ("/", "..", ".")]
+    paths = [[part for part in PurePosixPath(picture.name).parts if part not in ("/", "..", ".")] for picture, _ in pictures]
+    shared = len(PurePosixPath(posixpath.commonpath(["/".join(path[:-1]) for path in paths])).parts) if paths else 0
+    for (picture, file), path in zip(pictures, paths, strict=True):
+        parts = path[shared:]
         clean = "/".join(_UNSAFE.sub("_", part).strip(" ") or "_" for part in parts) or picture.image_id
         if not is_picture_name(clean):
             clean += file.suffix.lower() or ".jpg"
@@ -87,7 +89,7 @@ def named(pictures: Iterable[tuple[Picture, Path]]) -> Iterator[Written]:
 
 def flat(pictures: Sequence[Written]) -> list[Written]:
     """The same without folders and blanks in their names, as lists of names need them."""
-    renamed = ((replace(it.picture, name=re.sub(r"[/\s]+", "_", it.name)), it.file) for it in pictures)
+    renamed = [(replace(it.picture, name=re.sub(r"[/\s]+", "_", it.name)), it.file) for it in pictures]
     return [replace(it, name=new.name) for it, new in zip(pictures, named(renamed), strict=True)]
 
 
