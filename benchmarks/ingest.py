@@ -1,16 +1,20 @@
 """How fast pictures are added, in how much memory, and on how many cores.
 
-    python benchmarks/ingest.py                      100,000 pictures of 96 x 96 pixels
-    python benchmarks/ingest.py --pictures 10000     a short run
+    python benchmarks/ingest.py                                    100,000 pictures of 20 kB, a caption each
+    python benchmarks/ingest.py --side 96 --captions 10            smaller ones, a million captions in one CSV
+    python benchmarks/ingest.py --side 96 --captions 10 --json     … in one JSON
+    python benchmarks/ingest.py --pictures 10000                   a short run
 
-Makes the pictures with a captions.csv in a temporary folder, then adds them in a process of its own. The baseline, in the same run and before and after it, is
-the plain loop on one core that does no more than must be done: read each file, hash it, read its header. Files are in the system's cache for both.
+Makes the pictures with a table of captions in a temporary folder, then adds them in a process of its own, and lists and shows the dataset. The baseline, in
+the same run and before and after it, is the plain loop on one core that does no more than must be done: read each file, hash it, read its header. Files are in
+the system's cache for both.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import platform
 import random
@@ -58,13 +62,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3, help="baseline and ingest are timed this often, in turn")
+    parser.add_argument("--side", type=int, default=208, help="of a picture, in pixels")
+    parser.add_argument("--captions", type=int, default=1, help="of a picture")
+    parser.add_argument("--json", action="store_true", help="a JSON table in the place of a CSV table")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         source = Path(temporary) / "source"
-        size = make_pictures(source, arguments.pictures)
+        size = make_pictures(source, arguments.pictures, arguments.side)
+        make_table(source, arguments.pictures, arguments.captions, arguments.json)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         machine = f"{platform.system()} {platform.machine()}, {cores} cores, Python {platform.python_version()}"
-        print(f"{machine}; {arguments.pictures:,} pictures of {size:,.0f} bytes\n")
+        print(f"{machine}; {arguments.pictures:,} pictures of {size:,.0f} bytes, {arguments.captions} captions each\n")
         print(f"{'':28}{'seconds':>10}{'pictures/s':>12}{'cores busy':>12}{'memory MB':>11}")
         ratios = []
         for number in range(1, arguments.rounds + 1):
@@ -76,27 +84,47 @@ def main() -> None:
             row(f"{number}: hash and check", checking, arguments.pictures)
             row(f"{number}: add_dataset, all of it", whole, arguments.pictures, cpu / wall, memory)
             ratios.append((baseline / checking, baseline / whole))
+        for command in ("list", "show"):
+            seconds = min(command_seconds("dataset", command, *(["bench"] if command == "show" else []), home=f"{temporary}/home-1") for _ in range(5))
+            print(f"clipcap dataset {command}: {seconds:.2f} s")
         for what, values in zip(("hash and check", "add_dataset"), zip(*ratios, strict=True), strict=True):
             print(f"\n{what} is {statistics.median(values):.2f} times as fast as the plain loop ({min(values):.2f} to {max(values):.2f})", end="")
         print()
 
 
-def make_pictures(source: Path, count: int) -> float:
-    """Write `count` different small JPEGs and a captions.csv; returns the mean size in bytes."""
+def make_pictures(source: Path, count: int, side: int) -> float:
+    """Write `count` different JPEGs; returns the mean size in bytes."""
     images = source / "images"
     images.mkdir(parents=True)
     stream = io.BytesIO()
-    Image.effect_noise((96, 96), 40).convert("RGB").save(stream, "JPEG", quality=75)
+    Image.effect_noise((side, side), 40).convert("RGB").save(stream, "JPEG", quality=75)
     data = stream.getvalue()
+    for number in range(count):
+        # What follows the end mark of a JPEG is ignored by decoders, and makes each file another one.
+        (images / f"{number:06d}.jpg").write_bytes(data + number.to_bytes(4, "big"))
+    return len(data) + 4
+
+
+def make_table(source: Path, pictures: int, captions: int, as_json: bool) -> None:
+    """Write captions.csv, or captions.json, with so many captions of ten words for each picture."""
     chance = random.Random(0)
     words = ["a", "dog", "cat", "bird", "on", "under", "beside", "the", "red", "blue", "old", "table", "chair", "tree", "river"]
+    rows = [(f"{number:06d}.jpg", " ".join(chance.choices(words, k=10))) for number in range(pictures) for _ in range(captions)]
+    if as_json:
+        (source / "captions.json").write_text(json.dumps([{"image": image, "caption": caption} for image, caption in rows]))
+        return
     with (source / "captions.csv").open("w", encoding="utf-8") as table:
         table.write("image,caption\n")
-        for number in range(count):
-            # What follows the end mark of a JPEG is ignored by decoders, and makes each file another one.
-            (images / f"{number:06d}.jpg").write_bytes(data + number.to_bytes(4, "big"))
-            table.write(f"{number:06d}.jpg,{' '.join(chance.choices(words, k=10))}\n")
-    return len(data) + 4
+        table.writelines(f"{image},{caption}\n" for image, caption in rows)
+
+
+def command_seconds(*line: str, home: str) -> float:
+    """How long a command takes, with the start of Python."""
+    start = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "clipcap_cli", *line], env={**os.environ, "CLIPCAP_HOME": home}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True
+    )
+    return time.perf_counter() - start
 
 
 def timed(code: str, *arguments: str) -> tuple[list[float], float, float, float]:
