@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from clipcap_cli.datasets.checking import check_version
 from clipcap_cli.datasets.dataset import Dataset, open_dataset
 from clipcap_cli.datasets.detection import detect, recognised
 from clipcap_cli.datasets.ingest import ingest, nothing_left, settle_splits
@@ -23,7 +24,7 @@ from clipcap_cli.datasets.splitting import decide
 from clipcap_cli.datasets.unpacking import is_archive, unpacked
 from clipcap_cli.datasets.versioning import ADDED, Contents, changing, put_version
 from clipcap_cli.datasets.versions import Picture
-from clipcap_cli.errors import ClipcapError, InputError
+from clipcap_cli.errors import ClipcapError, InputError, StoreError
 from clipcap_cli.events import Listener, Note, silent
 from clipcap_cli.storage.home import Home, open_home
 from clipcap_cli.storage.names import check_name, free_name, name_from
@@ -180,6 +181,8 @@ def _told_as(files: Path, place: Path) -> Iterator[None]:
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:
+    if not str(path):
+        raise InputError("the source has no name", hint="Name a folder of pictures with captions, or a captions table.")
     if str(path).startswith(REMOTE):
         return Path(path)
     try:
@@ -204,7 +207,13 @@ def _before(home: Home, name: str, place: Path, replace_all: bool) -> Dataset | 
     """The current version of the dataset of this name, if there is one."""
     if not (home.datasets / name).exists():
         return None
-    before = open_dataset(name, home=home)
+    try:
+        before = open_dataset(name, home=home)
+    except StoreError:
+        if not replace_all:
+            raise
+        read_manifest(home.datasets / name)  # the dataset itself is whole, and gets a version in the place of the one that is damaged
+        return None
     if before.source != place and not replace_all:
         raise InputError(
             f"there is a dataset {name!r} already, made of {f'another source: {before.source}' if str(before.source) != '.' else 'others'}",
@@ -216,7 +225,7 @@ def _before(home: Home, name: str, place: Path, replace_all: bool) -> Dataset | 
 
 def _add(found: Source, name: str, before: Dataset | None, home: Home, provenance: Provenance, replace_all: bool, events: Listener) -> Dataset:
     events(Note(f"{found.evidence.layout}: {found.evidence.reason}"))
-    old = read_manifest(home.datasets / name) if before else None
+    old = read_manifest(home.datasets / name) if (home.datasets / name).exists() else None
     manifest = Manifest(
         name=name,
         source=str(found.place),
@@ -234,7 +243,7 @@ def _add(found: Source, name: str, before: Dataset | None, home: Home, provenanc
     if before is not None and before.is_changed and not replace_all:
         pictures, change, added_in = _only_new(before, pictures, events), "what is new in the source joined what was changed here", before.added_in
     contents = Contents(pictures, problems, found.evidence.layout, found.evidence.reason, ADDED, change, added_in, splits_by)
-    if before is not None and before.digest == contents.digest:
+    if before is not None and before.digest == contents.digest and not (replace_all and check_version(before.folder, lambda _: None)):
         if old is not None and replace(manifest, current=old.current) != old:
             write_manifest(home.datasets / name, replace(manifest, current=old.current))
         events(Note(f"nothing has changed: {name!r} stays at version {before.version}"))

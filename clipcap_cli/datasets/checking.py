@@ -21,6 +21,16 @@ from clipcap_cli.errors import StoreError
 from clipcap_cli.storage.hashing import sha256_quietly
 
 
+def require_whole(folder: Path) -> None:
+    """Let nobody learn from, or judge by, a version that is not as it was written: a flipped bit of a word would be in many captions.
+
+    Raises:
+        StoreError: the first thing that is wrong with it.
+    """
+    for problem in check_version(folder, lambda _: None):
+        raise problem
+
+
 def check_version(folder: Path, read: Callable[[int], None]) -> list[StoreError]:
     """Everything that is wrong with a version.
 

@@ -37,6 +37,7 @@ _ROW_GROUP = 1 << 14
 _PROBLEMS_AT_MOST = 2**30  # bytes of problems.jsonl
 _TEXTS = frozenset(["image_id", "path", "name", "split", "caption", TAGS])  # the other columns are whole numbers
 _RESTORE = "Restore the file, or remove the dataset (`clipcap dataset remove {name}`) and add it again."
+_ADD_AGAIN = "Restore the file, or make a new version: clipcap dataset add SOURCE --name {name} --replace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,8 +247,9 @@ def read_problems(path: Path) -> list[Problem]:
 
 def damaged(path: Path, message: str) -> StoreError:
     """The error for a file of a dataset that is not as it was written."""
-    name = path.parent.name if path.name == DATASET_FILE else path.parent.parent.name
-    return StoreError(f"the dataset {name!r} is damaged: {message}", where=str(path), hint=_RESTORE.format(name=name))
+    is_whole = path.name == DATASET_FILE  # the dataset's file, not a version's
+    name = path.parent.name if is_whole else path.parent.parent.name
+    return StoreError(f"the dataset {name!r} is damaged: {message}", where=str(path), hint=(_RESTORE if is_whole else _ADD_AGAIN).format(name=name))
 
 
 def _write_parquet(path: Path, table: Any) -> None:

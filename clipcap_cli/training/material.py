@@ -7,6 +7,7 @@ from pathlib import Path
 
 from clipcap_cli.captioner.language_models import LanguageModel
 from clipcap_cli.captioner.manifest import NAME as MANIFEST
+from clipcap_cli.datasets.checking import require_whole
 from clipcap_cli.datasets.dataset import Dataset, Image, open_dataset
 from clipcap_cli.datasets.pairs import Pairs
 from clipcap_cli.embeddings.pipeline import embed_dataset
@@ -56,6 +57,7 @@ def open_material(recipe: Recipe, home: Home) -> Dataset | None:
 
     Raises:
         InputError: there is no such dataset or split, or no name and nothing else to learn from.
+        StoreError: the dataset is damaged.
     """
     part = recipe.dataset
     if part.name is None:
@@ -66,6 +68,7 @@ def open_material(recipe: Recipe, home: Home) -> Dataset | None:
             raise InputError("the recipe names no dataset", where="dataset.name", hint=hint)
         return None
     dataset = open_dataset(part.name, home=home, version=part.version)
+    require_whole(dataset.folder)
     if part.train not in dataset.splits() and part.texts in (None, _OWN_CAPTIONS):
         raise InputError(f"dataset {dataset.name!r} has no split {part.train!r}", where="dataset.train", hint=_splits_hint(dataset))
     if part.val is not None and part.val not in dataset.splits():

@@ -43,7 +43,7 @@ def look_at_runs(home: Home, looked: Looked, read: Read) -> None:
     """Every run: its record, recipe and figures, its bundles and checkpoints."""
     for run in list_runs(home):
         looked.things += 1
-        again = f"clipcap train {run.name}"
+        again = f"clipcap train runs/{run.name} (makes it again, under another name), then clipcap runs remove {run.name}"
         info = _look_at_record(run, looked)
         for folder in (run.best, run.path / "last"):
             if folder.is_dir():

@@ -6,7 +6,6 @@ import shlex
 from functools import partial
 from pathlib import Path
 
-from clipcap_cli.datasets.checking import check_version
 from clipcap_cli.datasets.dataset import Dataset, open_dataset
 from clipcap_cli.datasets.merging import MERGED
 from clipcap_cli.datasets.pictures import read_picture
@@ -14,7 +13,7 @@ from clipcap_cli.datasets.versions import DATASET_FILE, damaged, read_json, vers
 from clipcap_cli.embeddings.checking import Group, StoreFacts, check_store, drop_rows, facts_of, store_folders
 from clipcap_cli.embeddings.index import DamagedError
 from clipcap_cli.encoders.openai_models import OPENAI_MODELS, own_file
-from clipcap_cli.errors import ClipcapError, StoreError
+from clipcap_cli.errors import ClipcapError
 from clipcap_cli.storage import reading
 from clipcap_cli.storage.atomic import remove_folder
 from clipcap_cli.storage.hashing import image_id_of, sha256_quietly
@@ -45,34 +44,6 @@ def versions_of(home: Home, name: str) -> list[int]:
     return [number for number in range(1, current + 1) if number == current or version_folder(path.parent, number).is_dir()]
 
 
-def look_at_datasets(home: Home, looked: Looked, read: Read) -> None:
-    """Every version of every dataset."""
-    for name in dataset_names(home):
-        try:
-            versions = versions_of(home, name)
-        except StoreError as error:
-            _add_dataset(home, looked, name, error, "Bring back the file, or remove the dataset and add it again")
-            continue
-        for number in versions:
-            looked.things += 1
-            remedy = _adding_again(home, name) if number == versions[-1] else f"Restore it, or let `clipcap cache prune versions` remove v{number}"
-            for problem in check_version(version_folder(home.datasets / name, number), read):
-                _add_dataset(home, looked, name, problem, remedy)
-
-
-def _add_dataset(home: Home, looked: Looked, name: str, error: StoreError, remedy: str) -> None:
-    if (home.datasets / name).is_dir():  # else it was removed meanwhile
-        looked.add(Finding("datasets", name, Path(error.where or home.datasets / name), error.message, remedy))
-
-
-def _adding_again(home: Home, name: str) -> str:
-    try:
-        source = str(read_json(home.datasets / name / DATASET_FILE)["source"])
-    except (StoreError, KeyError):
-        source = "SOURCE"
-    return f"clipcap dataset remove {name} --yes && {_line_for(name, source)}"
-
-
 def look_at_pictures(home: Home, looked: Looked, read: Read) -> None:
     """The pictures themselves, where they lie: those of every dataset's current version."""
     for name in dataset_names(home):
@@ -95,10 +66,10 @@ def look_at_pictures(home: Home, looked: Looked, read: Read) -> None:
 
 
 def _adding(home: Home, name: str) -> str:
-    return _line_for(name, str(open_dataset(name, home=home).source))
+    return line_for(name, str(open_dataset(name, home=home).source))
 
 
-def _line_for(name: str, source: str) -> str:
+def line_for(name: str, source: str) -> str:
     """The line that makes a dataset from its source."""
     if source.startswith(MERGED):
         return f"clipcap dataset merge {source.removeprefix(MERGED).replace(',', ' ')} --name {name} --replace"

@@ -121,8 +121,8 @@ def find_holders(home: Home) -> Iterator[Removal]:
 
 
 def find_damaged(home: Home) -> Iterator[Removal]:
-    """What is damaged and can be made anew: rows of embeddings, kept captions, checkpoints. Everything else that is damaged stays."""
-    for finding in verify(home, ("embeddings", "runs", "evaluations")).findings:
+    """What is damaged and can be made anew, or is needed by nothing: rows of embeddings, kept captions, checkpoints, old versions. All else stays."""
+    for finding in verify(home, ("datasets", "embeddings", "runs", "evaluations")).findings:
         if finding.drop is not None:
             yield Removal("damaged", finding.where, finding.what, finding.size_bytes, partial(_drop, finding.drop))
 

@@ -10,7 +10,8 @@ from clipcap_cli.errors import InputError
 from clipcap_cli.events import Advanced, Finished, Listener, Started, silent
 from clipcap_cli.storage.home import Home
 from clipcap_cli.upkeep.captioners import look_at_evaluations, look_at_models, look_at_runs
-from clipcap_cli.upkeep.data import look_at_datasets, look_at_embeddings, look_at_images, look_at_pictures, look_at_weights
+from clipcap_cli.upkeep.data import look_at_embeddings, look_at_images, look_at_pictures, look_at_weights
+from clipcap_cli.upkeep.dataset_versions import look_at_datasets
 from clipcap_cli.upkeep.findings import Finding, Looked, Read, size_of
 
 PICTURES = "pictures"

@@ -72,7 +72,8 @@ def test_verify_lists_all_that_is_damaged_with_what_to_type_and_ends_with_6(clip
     assert "`clipcap cache prune damaged` removes the one that can be made anew." in said.err
     assert f"embeddings {embeddings.folder.name}: {embeddings.folder}: rows 0 to 3: the bytes are not those that were written" in said.out
     assert f"datasets colours: {captions}: " in said.out
-    assert "  clipcap dataset remove colours --yes && clipcap dataset add " in said.out
+    assert "  clipcap dataset add " in said.out
+    assert "--name colours --replace\n" in said.out
     found = json.loads(clipcap("cache", "verify", "--json").out)
     assert found["whole"] is False
     assert [finding["kind"] for finding in found["findings"]] == ["datasets", "embeddings"]

@@ -11,6 +11,7 @@ import pytest
 
 from clipcap_cli.datasets import versioning
 from clipcap_cli.datasets.adding import add_dataset
+from clipcap_cli.datasets.checking import require_whole
 from clipcap_cli.datasets.dataset import list_datasets, open_dataset, remove_dataset
 from clipcap_cli.errors import InputError, StoreError
 from clipcap_cli.events import Advanced, Event, Finished, Note, Started
@@ -229,7 +230,7 @@ def test_an_unknown_split_is_answered_with_those_there_are(home: Home, food: Pat
 
 @pytest.mark.parametrize("file", ["dataset.json", "v0001/version.json", "v0001/images.parquet", "v0001/captions.parquet", "v0001/problems.jsonl"])
 @pytest.mark.parametrize("damage", ["missing", "cut", "other"])
-def test_a_damaged_file_is_named_and_the_dataset_can_be_removed(home: Home, food: Path, file: str, damage: str) -> None:
+def test_a_damaged_file_is_named_with_what_makes_it_good_and_the_dataset_can_be_removed(home: Home, food: Path, file: str, damage: str) -> None:
     (food / "images/1.png").write_bytes(b"")  # so that there is a problem to lose
     add_dataset(food, home=home)
     path = home.datasets / "My-food" / file
@@ -242,7 +243,12 @@ def test_a_damaged_file_is_named_and_the_dataset_can_be_removed(home: Home, food
         dataset.images()
         dataset.problems()
     assert caught.value.where == str(path)
-    assert "clipcap dataset remove My-food" in (caught.value.hint or "")
+    if file == "dataset.json":
+        assert "clipcap dataset remove My-food" in (caught.value.hint or "")
+    else:
+        assert "--name My-food --replace" in (caught.value.hint or "")
+        again = add_dataset(food, home=home, replace_all=True)
+        assert (again.version, len(again.images()), len(again.problems())) == (2, 11, 1)
     remove_dataset(home, "My-food")
     assert list_datasets(home) == []
 
@@ -253,3 +259,19 @@ def test_a_newer_format_is_refused_in_a_sentence(home: Home, food: Path) -> None
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
     with pytest.raises(StoreError, match="newer than the 1"):
         open_dataset("My-food", home=home)
+
+
+def test_nobody_learns_from_a_version_in_which_a_bit_is_flipped(home: Home, food: Path) -> None:
+    dataset = add_dataset(food, home=home)
+    require_whole(dataset.folder)
+    path = dataset.folder / "captions.parquet"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(StoreError, match="not as it was written"):
+        require_whole(dataset.folder)
+
+
+def test_a_source_without_a_name_is_refused(home: Home) -> None:
+    with pytest.raises(InputError, match="has no name"):
+        add_dataset("", home=home)

@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 from upkeep_tools import make_bundle
 
+from clipcap_cli.datasets.adding import add_dataset
+from clipcap_cli.datasets.dataset import open_dataset
 from clipcap_cli.embeddings.checking import store_folders
 from clipcap_cli.errors import InputError
 from clipcap_cli.events import Advanced, Finished, Started
 from clipcap_cli.storage.home import Home
 from clipcap_cli.upkeep import bundles
 from clipcap_cli.upkeep.findings import Finding
+from clipcap_cli.upkeep.prune import carry_out, plan
 from clipcap_cli.upkeep.verify import VERIFIED, give_checksums, verify
 
 
@@ -51,12 +54,12 @@ def test_an_empty_store_is_whole(home):
 
 # Every file whose content has a hash, the kind that it is found under, and what is named as the remedy.
 HASHED = [
-    ("datasets/food/v0001/images.parquet", "datasets", "clipcap cache prune versions"),
-    ("datasets/food/v0002/images.parquet", "datasets", "clipcap dataset remove food --yes && clipcap dataset add"),
+    ("datasets/food/v0001/images.parquet", "datasets", "Restore the file. A run"),
+    ("datasets/food/v0002/images.parquet", "datasets", "--name food --replace"),
     ("datasets/food/v0002/captions.parquet", "datasets", "clipcap dataset add"),
     ("weights/openai/mine.pt", "weights", "rm "),
     ("models/mine/mapper.safetensors", "models", "clipcap model import mine.pt --name mine --replace"),
-    ("runs/first/best/mapper.safetensors", "runs", "clipcap train first"),
+    ("runs/first/best/mapper.safetensors", "runs", "clipcap train runs/first"),
     ("runs/first/checkpoints/step-00000002/mapper.safetensors", "runs", "clipcap cache prune damaged"),
     ("runs/first/checkpoints/step-00000002/resume/tensors.safetensors", "runs", "clipcap cache prune damaged"),
     ("evaluations/food-val-0123456789ab/predictions.json", "evaluations", "clipcap cache prune damaged"),
@@ -218,3 +221,21 @@ def test_a_bundle_that_is_replaced_meanwhile_is_no_damage(store, monkeypatch):
 
     monkeypatch.setattr(bundles, "sha256_quietly", replace_once)
     assert found(store.home, "runs") == []
+
+
+def test_a_damaged_current_version_gets_another_in_its_place_and_the_older_ones_stay(store):
+    before = open_dataset("food", home=store.home, version=1).images()
+    current = open_dataset("food", home=store.home)
+    flip(current.folder / "captions.parquet")
+    add_dataset(store.pictures, home=store.home, replace_all=True)
+    again = open_dataset("food", home=store.home)
+    assert (again.version, again.images()) == (current.version + 1, again.images())
+    assert open_dataset("food", home=store.home, version=1).images() == before
+    [finding] = found(store.home, "datasets")
+    assert "made with this one" in finding.remedy, "the run that was made with it needs it"
+    shutil.rmtree(store.home.runs / "second")
+    [finding] = found(store.home, "datasets")
+    assert finding.remedy == "clipcap cache prune damaged"
+    carry_out(store.home, plan(store.home, ["damaged"]))
+    assert found(store.home, "datasets") == []
+    assert open_dataset("food", home=store.home, version=1).images() == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from clipcap_cli.cli.datasets.group import SUMMARY, Name, Split, app, show_chang
 from clipcap_cli.cli.options import Yes, command, home
 from clipcap_cli.cli.out import out, printable
 from clipcap_cli.cli.progress import progress
-from clipcap_cli.errors import InputError, PartialError
+from clipcap_cli.errors import InputError, PartialError, StoreError
 from clipcap_cli.words import count
 
 if TYPE_CHECKING:
@@ -153,18 +154,32 @@ def restore(name: Name, version: Annotated[int, typer.Argument(metavar="VERSION"
 def remove(name: Name, yes: Yes = False) -> None:
     """Remove a dataset from the store. The pictures themselves are not touched, nor what was learned from them."""
     from clipcap_cli.datasets.dataset import open_dataset, remove_dataset
-    from clipcap_cli.errors import StoreError
 
     try:
         dataset = open_dataset(name, home=home())
         what = f"{count(dataset.pictures, 'picture')}; those in {dataset.source} are not touched"
     except StoreError as error:
         what = f"it is damaged: {error.message}"
+    needed = _runs_of(name)
+    if needed:
+        listed = f"{', '.join(needed[:_SHOWN])}{' …' if len(needed) > _SHOWN else ''}"
+        what += f"; without it nobody can make again or go on with {count(len(needed), 'run')}: {listed}"
     question = f"Remove the dataset {name!r} ({what})?"
     if out.confirm(question, yes=yes, otherwise="nothing was removed"):
         remove_dataset(home(), name)
         out.result({"removed": name})
         out.text(f"The dataset {name} is removed; its pictures are where they were.")
+
+
+def _runs_of(name: str) -> list[str]:
+    """The runs that learned from a dataset, as far as their records can be read."""
+    from clipcap_cli.training.runs import list_runs
+
+    found = []
+    for run in list_runs(home()):
+        with suppress(StoreError):
+            found += [run.name] if run.info.dataset == name else []
+    return found
 
 
 def _with_problems(dataset: Dataset, kinds: list[str], events: Listener) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
