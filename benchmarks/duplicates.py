@@ -4,8 +4,9 @@
     python benchmarks/duplicates.py FOLDER --sheet groups.jpg    the groups that are in the folder itself, to be looked at
 
 Copies are made in memory: half and double the size; JPEG of quality 40, PNG, WebP; cropped by up to 5 % a side, at random and at its most; 20 % brighter and
-darker. They are grouped together with all pictures of the folder: a copy is found if it is in the group of its original. For the time of many pictures, each
-is cut into quarters, which are mirrored and turned upside down: sixteen different pictures of the same kind, much emptier than whole ones.
+darker. Those of one kind are grouped together with all pictures of the folder: a copy is found if it is in the group of its original, and nothing else leads
+to it. For the time of many pictures, each is cut into quarters, which are mirrored and turned upside down: sixteen different pictures of the same kind, much
+emptier than whole ones.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from clipcap_cli.datasets.pictures import PICTURE_SUFFIXES, look_at, open_pictur
 
 SIDE = 64  # of pictures that thumbnails are made of
 CROP = 0.05
+COPY = "copy of "  # before the path of its original, which is absolute or begins with the folder
 
 
 def main() -> None:
@@ -78,20 +80,24 @@ def main() -> None:
 
 
 def print_recall(originals: dict[str, bytes], copied: dict[tuple[str, str], bytes], own: list[tuple[str, ...]]) -> None:
-    """A row for each kind of copy; and the groups in which there are several pictures that were not so before."""
-    names = {copy: f"{copy[0]}\n{copy[1]}" for copy in copied}  # a name that no file has
-    groups = near_duplicates([*originals, *names.values()], as_array([*originals.values(), *copied.values()]))
-    group_of = {name: number for number, group in enumerate(groups) for name in group}
-    found = Counter(kind for path, kind in copied if group_of.get(names[path, kind], -1) == group_of.get(path))
-    made = Counter(kind for _, kind in copied)
-    print(f"{'copies':44}{'made':>10}{'found':>12}{'recall':>10}")
-    for kind in made:
-        print(f"{kind:44}{made[kind]:10,}{found[kind]:12,}{found[kind] / made[kind]:10.3f}")
-    print(f"{'all':44}{made.total():10,}{found.total():12,}{found.total() / made.total():10.3f}")
+    """A row for each kind of copy: how many are in the group of their original, and how many groups join pictures that are in none without the copies."""
     known = {frozenset(group) for group in own}
-    sources = [frozenset(name.partition("\n")[0] for name in group) for group in groups]
-    mixed = [group for group in sources if len(group) > 1 and group not in known]
-    print(f"\n{len(groups):,} groups, {len(mixed):,} of which join pictures that are in no group without the copies")
+    totals: Counter[str] = Counter()
+    print(f"{'copies':44}{'made':>10}{'found':>12}{'recall':>10}{'groups':>10}{'wrong':>10}")
+    for kind in dict.fromkeys(kind for _, kind in copied):
+        copies = {f"{COPY}{path}": made for (path, of), made in copied.items() if of == kind}
+        groups = near_duplicates([*originals, *copies], as_array([*originals.values(), *copies.values()]))
+        group_of = {name: number for number, group in enumerate(groups) for name in group}
+        found = sum(group_of.get(copy, -1) == group_of.get(copy.removeprefix(COPY)) for copy in copies)
+        pictures = [frozenset(name.removeprefix(COPY) for name in group) for group in groups]
+        wrong = sum(len(group) > 1 and group not in known for group in pictures)
+        totals.update(made=len(copies), found=found, groups=len(groups), wrong=wrong)
+        row_of_recall(kind, len(copies), found, len(groups), wrong)
+    row_of_recall("all", totals["made"], totals["found"], totals["groups"], totals["wrong"])
+
+
+def row_of_recall(kind: str, made: int, found: int, groups: int, wrong: int) -> None:
+    print(f"{kind:44}{made:10,}{found:12,}{found / made:10.3f}{groups:10,}{wrong:10,}")
 
 
 def thumbnails_of_copies(path: str, seed: float) -> dict[tuple[str, str], bytes]:

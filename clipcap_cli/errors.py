@@ -2,6 +2,7 @@
 
     ClipcapError              1   a bug of ours, if it is ever raised bare
     ├── InputError            3   the input is wrong or not found
+    │   └── UsageError        2   what was asked for can never be, whatever is there
     ├── MissingError          4   weights or a package are missing (offline, extra not installed)
     ├── PartialError          5   finished, but some items failed
     └── StoreError            6   the store is busy, full, damaged or read-only
@@ -35,6 +36,12 @@ class InputError(ClipcapError):
     """The input is wrong or was not found."""
 
     exit_code = 3
+
+
+class UsageError(InputError):
+    """What was asked for can never be, whatever is there: an option that has no effect, a value that is not written as one."""
+
+    exit_code = 2
 
 
 class MissingError(ClipcapError):

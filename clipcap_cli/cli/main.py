@@ -35,6 +35,11 @@ COMMANDS = {
 class Road(TyperGroup):
     """The group of all commands, each loaded when it is needed."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what stands before the command."""
+        options.refuse_empty(self, ctx, args)
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: Any) -> list[str]:
         """The names, in the order of the road."""
         return list(COMMANDS)

@@ -50,6 +50,21 @@ def everywhere(json: Json = False, quiet: Quiet = False, debug: Debug = False, h
         os.environ["CLIPCAP_OFFLINE"] = "1"
 
 
+def refuse_empty(command: Any, ctx: Any, args: list[str]) -> None:
+    """Whether every option and argument that was given says something: nothing of clipcap means anything when it is empty.
+
+    Raises:
+        typer.BadParameter: one is empty, as in `--dataset "$NAME"` where NAME was never set.
+    """
+    if ctx.resilient_parsing:  # the shell asks what could be typed
+        return
+    given, _, _ = command.make_parser(ctx).parse_args(args=[*args])
+    for one in command.get_params(ctx):
+        value = given.get(one.name)
+        if value == "" or (isinstance(value, list | tuple) and "" in value):
+            raise typer.BadParameter("it is empty", ctx=ctx, param=one)
+
+
 def reset() -> None:
     """Forget an earlier command line of this process."""
     out.json = out.quiet = False
@@ -71,6 +86,11 @@ class Command(TyperCommand):
         probe.command()(everywhere)
         self.common = list(typer.main.get_command(probe).params)
         super().__init__(*args, params=[*params, *self.common], **rest)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line, on which nothing may be empty."""
+        refuse_empty(self, ctx, args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> None:
         """Run the command with the common options taken in."""

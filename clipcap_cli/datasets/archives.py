@@ -28,7 +28,7 @@ _WORTH_A_LOOK = 2**26  # bytes: what is smaller than this may grow as it likes
 _DEEPEST = 64  # folders in one another
 _BLOCK = 512  # bytes: everything in a tar begins at a multiple of it
 _PACKED: dict[bytes, Callable[[Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}  # by how the file begins
-_SPOILT = (OSError, EOFError, zlib.error, lzma.LZMAError)  # what they raise
+_SPOILT = (OSError, EOFError, zlib.error, lzma.LZMAError, MemoryError)  # what they raise
 
 
 def parts_of(name: str) -> tuple[str, ...] | None:
@@ -56,7 +56,8 @@ def too_large(path: Path, limit: int) -> InputError:
 
 def damaged(path: Path, why: object) -> InputError:
     """The error for an archive that cannot be read to its end."""
-    return InputError(f"this archive is damaged or cut short ({why})", where=str(path), hint="Get it again from where it came.")
+    told = "it asks for more memory than there is" if isinstance(why, MemoryError) else str(why) or "unexpected end of data"
+    return InputError(f"this archive is damaged or cut short ({told})", where=str(path), hint="Get it again from where it came.")
 
 
 class Content:

@@ -17,7 +17,7 @@ from clipcap_cli.datasets.folders import subfolders, top_files
 from clipcap_cli.datasets.records import Problem, Report, no_tags
 from clipcap_cli.datasets.text_files import MAX_BYTES, text_encoding
 from clipcap_cli.errors import InputError
-from clipcap_cli.storage.reading import parse_json
+from clipcap_cli.storage.reading import check_plain, parse_json
 
 ANNOTATIONS = "annotations"  # COCO's folder of them, and the list in each of its files
 _MOST_FILES = 100  # of a folder that are looked into; one with more has a file for each picture
@@ -143,6 +143,7 @@ def _places(path: Path, pattern: bytes) -> Iterator[int]:
     A quotation mark inside of a text has a backslash before it, so that no text is taken for a key.
     """
     looked_for = re.compile(pattern)
+    check_plain(path, MAX_BYTES)
     with path.open("rb") as stream:
         before, end = b"", 0  # the last of what has been looked at, and how much has been read
         while piece := stream.read(_PIECE):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from clipcap_cli.datasets.columns import Columns, Table, known_columns
+from clipcap_cli.datasets.folders import is_picture_name
 from clipcap_cli.datasets.json_files import bad_item, load_json
 from clipcap_cli.datasets.records import Problem, ReaderOptions, Report
 from clipcap_cli.datasets.tables import lines_of
@@ -119,7 +120,9 @@ def _table_in(value: dict[str, Any], path: Path, options: ReaderOptions) -> Json
         if table and known_columns(table, options) == _BOTH:
             return table
     named = [{**(said if isinstance(said, dict) else {_CAPTION: said}), _NAME: name} for name, said in value.items()]
-    return _table_of(named, path, by_name=True)
+    table = _table_of(named, path, by_name=True)
+    is_meant = table is not None and (known_columns(table, options) == _BOTH or any(map(is_picture_name, islice(value, _LOOKED_AT))))
+    return table if is_meant else None
 
 
 def _rows_of(columns: Mapping[str, list[Any]]) -> list[dict[str, Any]]:

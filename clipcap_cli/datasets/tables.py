@@ -33,6 +33,7 @@ _HEAD_BYTES = 1 << 16
 _HEAD_ROWS = 50
 _DELIMITERS = ",;\t|"
 _LONGEST_LINE = 1 << 25  # characters
+_LIST = ('["', "['")  # how lists of captions begin, which commas without marks around them have torn apart
 _END = "end of the table"  # a row that is put behind the last one
 # What a caption has in it whose quotation mark was closed in a row further down: a line that begins with the name of a picture.
 _SWALLOWED = r"\n[^\n]*(?:{})[\"']?\s*{}"
@@ -107,7 +108,7 @@ class TextTable(Table):
             if any(row[width:]):
                 caption = self.delimiter.join([row[width - 1], *filter(None, row[width:])])
                 message = f"this row has more fields than the header's {width}"
-                if width - 1 not in columns.captions or caption.startswith("["):
+                if width - 1 not in columns.captions or caption.startswith(_LIST):
                     report(Problem("bad-row", "warning", where, message, "Put its caption in quotation marks."))
                     continue
                 report(Problem("bad-row", "info", where, f"{message}; the last ones were read as one caption"))
@@ -192,7 +193,7 @@ def _first_rows(text: str, delimiter: str, quote: str, escape: str | None) -> li
 
 
 def _parser(lines: Iterable[str], delimiter: str, quote: str, escape: str | None, *, bare: bool = False) -> _csv.Reader:
-    csv.field_size_limit(_LONGEST_LINE)
+    csv.field_size_limit(_LONGEST_LINE)  # of the whole process, which has no other use for it
     if bare:
         return csv.reader(lines, delimiter=delimiter, quotechar=quote, quoting=csv.QUOTE_NONE, skipinitialspace=True)
     return csv.reader(lines, delimiter=delimiter, quotechar=quote, escapechar=escape, skipinitialspace=True)

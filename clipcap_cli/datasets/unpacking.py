@@ -35,7 +35,7 @@ _LONGEST_LIST = 2**27  # bytes of a zip's list of files: two million of them, wh
 _LOCAL_HEADER = 30  # bytes before each file of a zip, without its name
 _TASK = "unpack"
 _BAD_NAMES = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
-_SPOILT = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OverflowError, RecursionError)
+_SPOILT = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OverflowError, RecursionError, MemoryError)
 _BY_HAND = "Unpack it yourself and add the folder."
 
 

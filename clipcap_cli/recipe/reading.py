@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from clipcap_cli.errors import InputError
+from clipcap_cli.errors import InputError, UsageError
 from clipcap_cli.recipe.schema import Recipe
 from clipcap_cli.storage.names import nearest, unknown
 from clipcap_cli.storage.reading import read_small
@@ -19,8 +19,12 @@ from clipcap_cli.storage.reading import read_small
 _PACKAGE = Path(__file__).resolve().parent.parent
 SHIPPED = next(folder for folder in (_PACKAGE / "shipped_recipes", _PACKAGE.parent / "recipes") if folder.is_dir())
 _EXTENDS = "extends"
+_ENDINGS = (".yaml", ".yml")
+_LISTING = "`clipcap recipe list` lists those that come with clipcap."
 _LARGEST = 64 * 2**10  # bytes; the largest that clipcap ships has 2,000
 _MOST_NODES = 10_000  # keys and values, with what `*name` repeats
+
+_OUR_OWN = "value_error"  # what pydantic calls a mistake that the schema itself words, with the value in it
 
 Key = tuple[str, ...]
 
@@ -42,17 +46,28 @@ def find_recipe(name: str | os.PathLike[str]) -> Path:
     """The file of a recipe: a path, or the name of a shipped one (with or without "recipes/" and ".yaml").
 
     Raises:
-        InputError: there is no such file and no such shipped recipe.
+        InputError: there is no such file and no such shipped recipe, or it is a folder.
     """
-    path = Path(name)
+    path, shipped = Path(name), shipped_recipes()
     if path.is_file():
         return path
     if path.is_dir() and (path / "recipe.yaml").is_file():
         return path / "recipe.yaml"
-    shipped = shipped_recipes()
-    if path.parent.as_posix() in (".", "recipes") and path.suffix in ("", ".yaml", ".yml") and path.stem in shipped:
+    if path.parent.as_posix() in (".", "recipes") and path.suffix in ("", *_ENDINGS) and path.stem in shipped:
         return shipped[path.stem]
+    if path.exists():
+        what = "a folder" if path.is_dir() else "a pipe or a device"
+        raise InputError(f"this is {what}, not a recipe", where=str(name), hint=f"A recipe is a YAML file; {_LISTING}")
+    if means_file(name):
+        meant = nearest(path.stem, shipped)
+        raise InputError("there is no such file", where=str(name), hint=f"Did you mean {meant!r}? {_LISTING}" if meant else _LISTING)
     raise unknown("recipe", str(name), shipped, listing="clipcap recipe list")
+
+
+def means_file(name: str | os.PathLike[str]) -> bool:
+    """Whether a file is meant, by its path or its ending, and not something by its name."""
+    path = Path(name)
+    return path.suffix in _ENDINGS or path.name != os.fspath(name)
 
 
 def load_recipe(name: str | os.PathLike[str], overrides: Mapping[str, Any] | Iterable[str] = ()) -> Recipe:
@@ -64,6 +79,7 @@ def load_recipe(name: str | os.PathLike[str], overrides: Mapping[str, Any] | Ite
 
     Raises:
         InputError: no such recipe, not YAML, or mistakes in it: all of them, each with its line.
+        UsageError: an override sets no key.
     """
     path = find_recipe(name)
     document = _read(path, ())
@@ -93,7 +109,8 @@ def parse_values(texts: Iterable[str]) -> dict[str, Any]:
     """`["max_tokens=20"]` as `{"max_tokens": 20}`; values are YAML.
 
     Raises:
-        InputError: one of them is not written so.
+        UsageError: one of them is not written so.
+        InputError: the value of one is not YAML.
     """
     return dict(map(_parse_override, texts))
 
@@ -101,7 +118,7 @@ def parse_values(texts: Iterable[str]) -> dict[str, Any]:
 def _parse_override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise InputError(f"{text!r} does not set a key", where="command line", hint="Write key.sub=value, as in train.epochs=3.")
+        raise UsageError(f"{text!r} does not set a key", where="command line", hint="Write key.sub=value, as in train.epochs=3.")
     try:
         return key.strip(), yaml.safe_load(value)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -200,8 +217,11 @@ def _sentence(key: Key, kind: str, message: str, value: Any) -> str:
     if kind == "extra_forbidden":
         meant = nearest(key[-1], _keys_beside(key)) or nearest(key[-1], _all_keys())
         return f"unknown key {dotted!r}" + (f"; did you mean {meant!r}?" if meant else "")
-    detail = message.removeprefix("Value error, ")
-    detail = detail[0].lower() + detail[1:]
+    if value is None:
+        return f"{dotted} has no value: write one, or leave the key out"
+    if kind == _OUR_OWN:
+        return f"{dotted}: {message.removeprefix('Value error, ')}"
+    detail = message[0].lower() + message[1:]
     return f"{dotted}: {detail}" if isinstance(value, dict | BaseModel) else f"{dotted}: {detail}, not {value!r:.60}"
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from clipcap_cli.errors import InputError
 from clipcap_cli.recipe.presets import PRESETS
 from clipcap_cli.storage.names import check_name
+from clipcap_cli.words import sentences
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -186,7 +187,7 @@ class Decode(Part):
 class Recipe(Part):
     """Everything that a run depends on, with a default for each key but the dataset's name."""
 
-    name: str = Field("captioner", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="Name of the run; a number is added when it is taken.")
+    name: str = Field("captioner", description="Name of the run; a number is added when it is taken.")
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of everything that is drawn: weights, order, noise, dropout.")
     dataset: DatasetPart = Field(default_factory=lambda: DatasetPart.model_validate({}), description="Which pictures and captions are learned from.")
     encoder: EncoderPart = Field(default_factory=lambda: EncoderPart.model_validate({}), description="What turns a picture into a vector.")
@@ -207,4 +208,4 @@ class Recipe(Part):
         try:
             return check_name(name, "run")
         except InputError as error:
-            raise ValueError(error.message) from error
+            raise ValueError(sentences(error.message, error.hint or "")) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -37,6 +38,12 @@ def check_name(name: str, kind: str) -> str:
 def is_name(name: str) -> bool:
     """Whether `name` is one, and no path that leads elsewhere."""
     return _NAME.fullmatch(name) is not None
+
+
+def named_within(folder: Path, text: str) -> str | None:
+    """The name of what lies in a folder of the store, where it is meant by "runs/food" or by its own folder; None where `text` is neither."""
+    path = Path(os.path.expanduser(text))  # unlike Path.expanduser it leaves the home of nobody as it is
+    return path.name if path.parent.as_posix() == folder.name or path.absolute().parent == folder else None
 
 
 def name_from(text: str) -> str:

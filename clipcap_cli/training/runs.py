@@ -24,14 +24,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from clipcap_cli.captioner.manifest import is_bundle
 from clipcap_cli.errors import InputError, StoreError
-from clipcap_cli.recipe import Recipe, find_recipe, load_recipe
+from clipcap_cli.recipe import Recipe, find_recipe, load_recipe, shipped_recipes
+from clipcap_cli.recipe.reading import means_file
 from clipcap_cli.storage.atomic import remove_folder, store_errors, write_json
 from clipcap_cli.storage.home import Home, open_home
 from clipcap_cli.storage.locks import hold, is_held
-from clipcap_cli.storage.names import is_name, unknown
+from clipcap_cli.storage.names import is_name, named_within, unknown
 from clipcap_cli.storage.reading import parse_json, read_json
 
 RUN_FILE = "run.json"
+_LISTING = "clipcap runs list"
 CHECKPOINTS, RESUME, STATE = "checkpoints", "resume", "state.json"
 _STEP = re.compile(r"step-(\d{8,})")
 Status = Literal["running", "finished", "stopped", "failed", "broken off"]
@@ -88,9 +90,9 @@ class Run:
             StoreError: run.json is damaged.
         """
         info = self.info_of_holder
-        if info.status == "running" and not is_held(self.home, _lock_of(self.name)):
-            return replace(info, status="broken off")
-        return info
+        if info.status != "running":
+            return info
+        return replace(info, status="running" if is_held(self.home, _lock_of(self.name)) else "broken off", steps=self._last_step())
 
     @property
     def info_of_holder(self) -> RunInfo:
@@ -127,6 +129,11 @@ class Run:
                 if not isinstance(values, dict):
                     return
                 yield values
+
+    def _last_step(self) -> int:
+        """The last step that is known of: run.json has it only when the run has ended."""
+        lines = (line.get("step") for line in self.metrics())
+        return max([*(checkpoint.step for checkpoint in list_checkpoints(self)), *(step for step in lines if isinstance(step, int))], default=0)
 
     def metrics_bytes(self) -> int:
         """How long metrics.jsonl is, when all of it has reached the disk."""
@@ -207,16 +214,20 @@ def _made_at(run: Run) -> float:
 
 
 def open_run(name: str, *, home: Home | None = None) -> Run:
-    """A run by name.
+    """A run by its name, by `runs/NAME`, or by its folder.
 
     Raises:
         InputError: there is none of that name.
     """
     home = home or open_home()
-    run = Run(home, name)
-    if not is_name(name) or not (run.path / RUN_FILE).is_file():
-        raise unknown("run", name, [other.name for other in list_runs(home)], listing="clipcap runs list")
+    run = Run(home, named_within(home.runs, name) or name)
+    if not _is_there(run):
+        raise unknown("run", run.name, [other.name for other in list_runs(home)], listing=_LISTING)
     return run
+
+
+def _is_there(run: Run) -> bool:
+    return is_name(run.name) and (run.path / RUN_FILE).is_file()
 
 
 @contextmanager
@@ -243,19 +254,22 @@ def new_run(home: Home, name: str) -> Iterator[Run]:
 
 
 def find_run(name: str, home: Home, *, first: bool = False) -> Run | None:
-    """The run that is meant by `runs/NAME`, by its folder, or by its bare name; None where that is none.
+    """The run that is meant by `runs/NAME`, by its folder, or by its bare name; None where only a recipe can be meant.
 
     Args:
         first: a bare name means a run before it means a recipe; otherwise a recipe of that name is meant.
+
+    Raises:
+        InputError: a run is meant, and there is none.
     """
-    path = Path(name).expanduser()
-    if path.parent.as_posix() == "runs" or path.absolute().parent == home.runs:
-        run = Run(home, path.name)
-    elif path.parent.as_posix() == "." and (first or not is_recipe(name)):
-        run = Run(home, name)
-    else:
-        return None
-    return run if is_name(run.name) and (run.path / RUN_FILE).is_file() else None
+    inside = named_within(home.runs, name)
+    run = Run(home, inside or name)
+    if (inside or first or not is_recipe(name)) and _is_there(run):
+        return run
+    if (inside or (first and not means_file(name))) and not is_recipe(name):
+        kind, others = ("run", ()) if inside else ("run or recipe", shipped_recipes())
+        raise unknown(kind, run.name, [*(other.name for other in list_runs(home)), *others], listing=_LISTING)
+    return None
 
 
 def is_recipe(name: str) -> bool:

@@ -142,9 +142,22 @@ def test_json_of_other_layouts_or_about_something_else_is_not_taken(folder: Path
 
 def test_a_settings_file_does_not_keep_texts_beside_pictures_from_being_read(folder: Path) -> None:
     (folder / "a.txt").write_text("a dog")
-    for text in ('{"name": "mine", "caption": "x"}', "{broken", "[" * 100_000):
+    settings = ('{"name": "mine", "caption": "x"}', '{"a": {"b": 1}, "c": {"d": 2}}', "{broken", "[" * 100_000)
+    for text in settings:
         write(folder / "settings.json", text)
         assert read_source(folder).evidence.layout == "sidecar"
+    (folder / "a.txt").unlink()
+    for text in settings[:2]:
+        write(folder / "settings.json", text)
+        with pytest.raises(InputError, match=r"no captions; else it holds 1 \.json"):
+            read_source(folder)
+
+
+def test_objects_by_name_without_captions_say_what_they_have(folder: Path) -> None:
+    path = write(folder / "t.json", {"a.png": {"beschreibung": "eins"}, "b.png": {"beschreibung": "zwei"}})
+    with pytest.raises(InputError, match="no column for captions: it has 'beschreibung', 'image'"):
+        read_source(path)
+    assert read_source(path, ReaderOptions(caption_column="beschreibung")).captions == {"a.png": ("eins",), "b.png": ("zwei",)}
 
 
 def test_of_many_json_files_the_one_with_a_telling_name_is_read(folder: Path) -> None:

@@ -120,6 +120,12 @@ def test_metadata_parquet_is_read_as_other_metadata(tmp_path: Path, draw: Draw) 
     assert reading.splits == {"train/1.png": "train", "val/1.png": "val"}
 
 
+def test_metadata_parquet_with_pictures_in_it_is_read_too(tmp_path: Path) -> None:
+    write(tmp_path / "metadata.parquet", {"image": structs((RED, "r.png")), "text": ["one"]})
+    evidence, records, _ = read(tmp_path)
+    assert (evidence.layout, records[0].data) == ("parquet", RED)
+
+
 @pytest.mark.parametrize(
     "names",
     [

@@ -71,7 +71,7 @@ TABLES = {
 
 
 @pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize("name", ["captions.csv", "metadata.jsonl", "captions.json", "Flickr8k.token.txt"])
+@pytest.mark.parametrize("name", ["captions.csv", "metadata.jsonl", "captions.json", "Flickr8k.token.txt", "t.parquet"])
 def test_a_table_that_is_none_is_refused_or_read_as_it_is(table: str, name: str, stage: Stage) -> None:
     folder = stage.work / "mixed"
     folder.mkdir()
@@ -81,7 +81,7 @@ def test_a_table_that_is_none_is_refused_or_read_as_it_is(table: str, name: str,
     stage.survives("dataset", "add", folder / name, "--name", "table")
 
 
-@pytest.mark.parametrize("name", ["captions.csv", "metadata.jsonl", "data.pkl", "x.tar", "x.pt"])
+@pytest.mark.parametrize("name", ["captions.csv", "metadata.jsonl", "captions.json", "t.parquet", "data.pkl", "x.tar", "x.pt"])
 @pytest.mark.parametrize("kind", ["pipe", "device", "circle", "large", "folder"])
 def test_a_source_that_is_no_file_is_refused(kind: str, name: str, stage: Stage) -> None:
     path = stage.work / name

@@ -35,7 +35,7 @@ _END_MARKS = ".!?…。！？।؟"
 _CLOSING = "\"'”’»)]」』"
 
 # A tag of HTML, a link of Markdown, an address.
-_MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,200}>|\[[^\[\]]+\]\([^()\s]+\)|\b(?:https?://|www\.)\S+", re.IGNORECASE)
+_MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,200}>|\[[^\[\]]+\]\([^()\s]*[/.#][^()\s]*\)|\b(?:https?://|www\.)\S+", re.IGNORECASE)
 _HASHTAG = re.compile(r"(?:^|\s)[#@](?=\w*[^\W\d_])\w{2,}")
 _PICTURE_NAME = re.compile(r"\S+\.(?:jpe?g|png|gif|bmp|webp|tiff?|heic|avif)", re.IGNORECASE)
 _CAMERA_NAME = re.compile(r"(?:img|dsc[nf]?|pxl|dcim|p|image|screenshot|photo)[-_ ]?\d[-\d_ ]{2,}", re.IGNORECASE)

@@ -15,12 +15,13 @@ from clipcap_cli.words import count
 def uneven_captions(material: Material) -> Finding | None:
     """Pictures with fewer or more captions than most: they weigh less or more when it is learned."""
     numbers = Counter(len(picture.captions) for picture in material.pictures)
-    if len(numbers) == 1:
+    if len(numbers) < 2:
         return None
-    usual, most = numbers.most_common(1)[0]
+    usual = numbers.most_common(1)[0][0]
     others = [picture for picture in material.pictures if len(picture.captions) != usual]
-    few, many = min(numbers), max(numbers)
-    message = f"{count(most, 'picture')} with {count(usual, 'caption')}, {count(len(others), 'other')} with {few} to {many}: each caption counts alike"
+    few, many = (limit(number for number in numbers if number != usual) for limit in (min, max))
+    told = f"{few} to {many} captions" if few != many else count(few, "caption")
+    message = f"{count(len(others), 'picture')} with {told}, where most have {usual}: each caption counts alike, so they count more or less"
     examples = [f"{picture.name}: {count(len(picture.captions), 'caption')}" for picture in others]
     return Finding("uneven-captions", "info", len(others), message, shown(examples), "Nothing needs to be done.", _names(others))
 

@@ -19,7 +19,6 @@ TASK = "compare"
 # Copies differ in nine bits of 64 at most (see `hashes.CROPS`); of 7,000 pictures of Flickr8k 88 pairs differ in no more than ten, and 4,202 in fourteen.
 _MOST_BITS = 10
 _WAITING = 1 << 20  # pairs that wait to be compared; the same pair is often found again soon
-_AT_ONCE = 1 << 14  # pairs that are compared before those that are joined by them are left out
 
 Group = tuple[str, ...]
 Embeddings = tuple[Sequence[str], Vectors]
@@ -69,11 +68,11 @@ def _join_copies(groups: _Groups, thumbnails: Thumbnails, rows: Rows, events: Li
 
 
 def _each_once(found: Iterable[tuple[Rows, Rows]], groups: _Groups) -> Iterator[tuple[Rows, Rows]]:
-    """The pairs, sorted, without those that are in one group already when they are asked for."""
-    waiting: list[NDArray[np.int64]] = []
+    """The pairs, without those that are in one group already when they are asked for."""
+    waiting: list[Rows] = []
     for first, second in found:
         apart = ~groups.are_together(first, second)
-        waiting.append(np.stack([np.minimum(first, second)[apart], np.maximum(first, second)[apart]], axis=1))
+        waiting.append(np.minimum(first, second)[apart] * groups.size + np.maximum(first, second)[apart])  # one number for each pair
         if sum(map(len, waiting)) > _WAITING:
             yield from _apart(waiting, groups)
             waiting.clear()
@@ -81,18 +80,21 @@ def _each_once(found: Iterable[tuple[Rows, Rows]], groups: _Groups) -> Iterator[
         yield from _apart(waiting, groups)
 
 
-def _apart(pairs: list[NDArray[np.int64]], groups: _Groups) -> Iterator[tuple[Rows, Rows]]:
-    unique = np.unique(np.concatenate(pairs), axis=0)
-    for start in range(0, len(unique), _AT_ONCE):
-        first, second = unique[start : start + _AT_ONCE].T
-        apart = ~groups.are_together(first, second)
-        yield first[apart], second[apart]
+def _apart(pairs: list[Rows], groups: _Groups) -> Iterator[tuple[Rows, Rows]]:
+    """In rounds, with one pair of each row: where a thousand copies are each like each, a thousand pairs are enough to join them."""
+    first, second = np.divmod(np.unique(np.concatenate(pairs)), groups.size)
+    while len(left := np.flatnonzero(~groups.are_together(first, second))):
+        first, second = first[left], second[left]
+        one_of_each = np.unique(second, return_index=True)[1]
+        yield first[one_of_each], second[one_of_each]
+        first, second = np.delete(first, one_of_each), np.delete(second, one_of_each)
 
 
 class _Groups:
     """Which rows belong together (union-find): each row has the smallest row of its group for a label."""
 
     def __init__(self, rows: int) -> None:
+        self.size = rows
         self._labels = np.arange(rows)
 
     def are_together(self, first: Rows, second: Rows) -> NDArray[np.bool_]:

@@ -103,7 +103,7 @@ def _usable(path: Path, folder: Folder, source: Path, options: ReaderOptions, re
         return None
     # What lies above is not the user's word, and captions under names are only such if the names are those of pictures.
     doubtful = source.is_dir() and (path.parent != source or (isinstance(table, JsonTable) and table.by_name))
-    return None if doubtful and not any(folder.find(row.image) for row in first) else _Found(table, columns)
+    return None if doubtful and not any(row.caption and folder.find(row.image) for row in first) else _Found(table, columns)
 
 
 def _clearest(found: list[_Found], source: Path) -> list[_Found]:
