@@ -39,7 +39,7 @@ def examine(home_folder: Path | None) -> list[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    for name in ("transformers", "tokenizers", "safetensors", "pandas", "pillow"):
+    for name in ("transformers", "tokenizers", "safetensors", "pyarrow", "pillow"):
         yield found(name, lambda name=name: _version_of(name))  # type: ignore[misc]
 
 

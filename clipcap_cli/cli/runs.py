@@ -83,7 +83,7 @@ def show(name: Name) -> None:
     from clipcap_cli.training.sweeps import trials_by_run
 
     run = open_run(name, home=home())
-    sweep, trial = trials_by_run(run.home).get(name, (None, None))
+    sweep, trial = trials_by_run(run.home).get(run.name, (None, None))
     info, validations, checkpoints = run.info, [line for line in run.metrics() if "val_loss" in line], list_checkpoints(run)
     bundle = str(run.best) if run.best.is_dir() else None
     kept = [{"step": it.step, "path": str(it.path), "can_resume": it.can_resume} for it in checkpoints]
@@ -149,8 +149,9 @@ def remove_runs(
         what, told = f"sweep {name!r} with {count(len(runs), 'run')}: {', '.join(runs)}", f"The sweep {name} is removed, with {count(len(runs), 'run')}."
         remove = partial(remove_sweep, sweep)
     else:
-        runs = [open_run(name, home=home()).name]
-        what, told = f"run {name!r} and its captioner at {home().runs / name}", f"The run {name} is removed."
+        run = open_run(name, home=home())
+        name, runs = run.name, [run.name]
+        what, told = f"run {name!r} and its captioner at {run.path}", f"The run {name} is removed."
         remove = partial(remove_run, home(), name)
     if out.confirm(f"Remove the {what}?", yes=yes, otherwise="nothing was removed"):
         remove()

@@ -51,12 +51,14 @@ def sweep(
     The same line again, or the sweep's name, goes on where it was stopped; of one that has finished it shows the table.
     """
     from clipcap_cli.training.grid import Draw, plan_trials
+    from clipcap_cli.training.sweeps import check_recipe_is_meant
 
     if seed is not None and random is None:
         raise typer.BadParameter("it needs --random", param_hint="--seed")
     draw = Draw(random, seed or 0) if random else None
-    asked = [*(values or ()), *([f"dataset.name={dataset}"] if dataset else [])]
+    asked = [*(values or ()), *([f"dataset.name={dataset}"] if dataset is not None else [])]
     if asked or draw or name:
+        check_recipe_is_meant(recipe, home())
         plan_trials(recipe, asked, draw)  # before torch is loaded: a mistake is told at once
 
     from clipcap_cli.evaluation.metrics.overlap import scorer

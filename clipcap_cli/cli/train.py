@@ -43,7 +43,7 @@ def train(
 
     if from_step is not None and not resume:
         raise typer.BadParameter("it needs --resume", param_hint="--from-step")
-    asked = [*(overrides or ()), *([f"dataset.name={dataset}"] if dataset else [])]
+    asked = [*(overrides or ()), *([f"dataset.name={dataset}"] if dataset is not None else [])]
     named = find_run(recipe, home(), first=resume and not asked)
     if named is None:
         load_recipe(recipe, asked)  # before torch is loaded: a mistake is told at once

@@ -52,7 +52,7 @@ class Keeper:
             part = part_path(place)
             try:
                 if self._policy == "link":
-                    _link(path, part)
+                    self._link(path, part)
                 else:
                     shutil.copyfile(path, part)
                 if image_id_of(read_picture(part)) != image_id:
@@ -113,13 +113,12 @@ class Keeper:
             return False
         return True
 
-
-def _link(path: str, part: Path) -> None:
-    try:
-        os.link(path, part)
-    except OSError as error:
-        raise InputError(
-            f"this picture cannot be linked into the store ({error.strerror})",
-            where=path,
-            hint="Links need the store on the same file system; take --copy, or --in-place.",
-        ) from error
+    def _link(self, path: str, part: Path) -> None:
+        try:
+            os.link(path, part)
+        except OSError as error:
+            if self.home.images in Path(path).parents:  # unpacked here, and nobody has asked for links
+                shutil.copyfile(path, part)
+                return
+            hint = "Links need the store on the same file system; take --copy, or --in-place."
+            raise InputError(f"this picture cannot be linked into the store ({error.strerror})", where=path, hint=hint) from error

@@ -73,7 +73,7 @@ def choose_pictures(found: Found | None, name: str | None, split: str | None, re
         if name is not None or split is not None:
             raise InputError("a file of references takes the place of a dataset", hint="Leave out --dataset and --split, or --references.")
         return _of_file(references, options)
-    name = name or _trained_on(found, home)
+    name = _trained_on(found, home) if name is None else name
     dataset = open_dataset(name, home=home)
     if split is None and "test" not in dataset.splits():
         raise InputError(f"the dataset {name!r} has no split 'test'", hint=f"Say which: --split {' or --split '.join(dataset.splits()) or 'NAME'}.")

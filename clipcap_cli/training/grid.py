@@ -112,12 +112,15 @@ def plan_trials(recipe: str | os.PathLike[str], settings: Iterable[str], draw: D
 
     Raises:
         InputError: there is no axis, or something is wrong with one, or with the recipe of a trial: all mistakes at once.
+        UsageError: a setting sets no key.
     """
     axes, common = _read_settings(settings, draw)
     if not axes:
+        load_recipe(recipe, common)  # what is wrong with it may be why nothing varies
         raise InputError("nothing varies: no key has two values", where="command line", hint="Separate values by commas, as in train.lr=1e-5,3e-5.")
-    chosen = _drawn(axes, draw) if draw else _grid(axes)
+    grid = None if draw else _grid(axes)  # that it is too large is told before each of its values is tried
     _check_values(recipe, axes, common)
+    chosen = _drawn(axes, draw) if draw else grid
     trials, mistakes = [], []
     for values in chosen:
         try:

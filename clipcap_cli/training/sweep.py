@@ -14,7 +14,7 @@ from clipcap_cli.training.grid import Draw, Plan, plan_trials
 from clipcap_cli.training.lock import read_lock
 from clipcap_cli.training.material import open_material
 from clipcap_cli.training.runs import RUN_FILE, Run, is_recipe
-from clipcap_cli.training.sweeps import Sweep, dataset_version_of, list_sweeps, open_sweep, sweep_of
+from clipcap_cli.training.sweeps import Sweep, check_recipe_is_meant, dataset_version_of, list_sweeps, open_sweep, sweep_of
 from clipcap_cli.training.train import resume, train
 from clipcap_cli.training.validation import ScorerFactory
 from clipcap_cli.words import count, duration
@@ -31,7 +31,7 @@ def find_sweep(
         sweep_name: None for one that is made from the recipe's.
 
     Raises:
-        InputError: something is wrong with an axis, a recipe or a name, or the dataset is not there.
+        InputError: something is wrong with an axis, a recipe or a name, values are asked for of a sweep, or the dataset is not there.
         StoreError: the store cannot be written, or the sweep's record is damaged.
     """
     home, settings = home or open_home(), list(settings)
@@ -39,6 +39,7 @@ def find_sweep(
         check_name(sweep_name, "sweep")
     if not settings and draw is None and (name in list_sweeps(home) or not is_recipe(name)):
         return open_sweep(name, home)
+    check_recipe_is_meant(name, home)
     return _sweep_of_plan(plan_trials(name, settings, draw), sweep_name, home, events)
 
 

@@ -24,7 +24,7 @@ from clipcap_cli.storage.locks import hold
 from clipcap_cli.storage.names import check_name, unknown
 from clipcap_cli.storage.reading import read_json
 from clipcap_cli.training.grid import Draw, Plan, Trial
-from clipcap_cli.training.runs import remove_run
+from clipcap_cli.training.runs import is_recipe, remove_run
 
 FORMAT = 1
 SWEEP_FILE = "sweep.json"
@@ -119,6 +119,17 @@ def open_sweep(name: str, home: Home) -> Sweep:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         hint = f"Bring it back as it was, or move {path.parent} away and begin a sweep of another name."
         raise StoreError(f"this sweep's record cannot be read ({type(error).__name__})", where=str(path), hint=hint) from error
+
+
+def check_recipe_is_meant(name: str, home: Home) -> None:
+    """Whether values, or a name, can be asked for beside `name`.
+
+    Raises:
+        InputError: it is a sweep, and no recipe.
+    """
+    if name in list_sweeps(home) and not is_recipe(name):
+        hint = f"Leave the values out (`clipcap sweep {name}`), or begin another sweep with a recipe."
+        raise InputError("a sweep that goes on keeps its values and its name", where=name, hint=hint)
 
 
 def sweep_of(plan: Plan, home: Home, name: str | None = None, *, dataset_version: int | None = None, events: Listener = silent) -> Sweep:

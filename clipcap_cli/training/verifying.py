@@ -9,7 +9,7 @@ from clipcap_cli.captioner.lm_folders import find_folder
 from clipcap_cli.datasets.dataset import open_dataset
 from clipcap_cli.encoders.precision import choose_device, choose_precision
 from clipcap_cli.encoders.registry import load_encoder
-from clipcap_cli.errors import ClipcapError, InputError
+from clipcap_cli.errors import ClipcapError, InputError, StoreError
 from clipcap_cli.events import Listener, Note, silent
 from clipcap_cli.training import surroundings
 from clipcap_cli.training.differences import Difference, decisive, differences, told
@@ -108,7 +108,8 @@ def _now(run: Run, then: Lock, device: str, events: Listener) -> tuple[Lock, lis
         dataset = open_dataset(recipe.dataset.name, home=home, version=recipe.dataset.version) if recipe.dataset.name else None
         data = data_facts(recipe, dataset)
     except ClipcapError as error:
-        lost.append(f"the data is gone: {error}")
+        dataset = None
+        lost.append(_lost("the data", error))
     try:
         encoder = load_encoder(recipe.encoder.name, home=home, device=device, events=events)
         if dataset is not None or not recipe.dataset.name:
@@ -117,12 +118,16 @@ def _now(run: Run, then: Lock, device: str, events: Listener) -> tuple[Lock, lis
                 events(Note("some pictures have no embedding any more: they would be embedded again"))
                 eyes |= {name: then.encoder[name] for name in ("rows", "rows_sha256")}
     except ClipcapError as error:
-        lost.append(f"the encoder is gone: {error}")
+        lost.append(_lost("the encoder", error))
     try:
         start = start_facts(recipe, find_folder(recipe.language_model.name, home=home, events=events), home)
     except ClipcapError as error:
-        lost.append(f"what it starts from is gone: {error}")
+        lost.append(_lost("what it starts from", error))
     where = choose_device(device)
     machine = surroundings.machine(where, choose_precision(recipe.train.precision, where)[0])
     now = replace(then, data=data, encoder=eyes, start=start, machine=machine, packages=surroundings.packages(), git=surroundings.git_states())
     return now, lost
+
+
+def _lost(what: str, error: ClipcapError) -> str:
+    return f"{what} is {'damaged' if isinstance(error, StoreError) else 'gone'}: {error}"

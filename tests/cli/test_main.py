@@ -38,7 +38,7 @@ def test_the_commands_of_the_front_desk_are_these() -> None:
     assert sorted(COMMAND_LINES) == sorted(
         [
             *("dataset add", "dataset list", "dataset export", "dataset show", "dataset remove"),
-            *("dataset merge", "dataset diff", "dataset split", "dataset edit", "dataset filter", "dataset restore"),
+            *("dataset merge", "dataset diff", "dataset split", "dataset edit", "dataset filter", "dataset restore", "dataset check", "dataset preview"),
             *("embed", "train", "sweep", "caption", "eval", "export", "doctor"),
             *("model list", "model show", "model import", "model pull", "model use", "model remove"),
             *("runs list", "runs show", "runs compare", "runs verify", "runs remove"),

@@ -120,6 +120,12 @@ def test_embeddings_that_point_the_same_way_join_pictures_that_look_unlike() -> 
     assert near_duplicates(ids, thumbnails, (names, vectors)) == [("000", "001", "299")]
 
 
+def test_embeddings_that_are_no_numbers_are_left_out() -> None:
+    vectors = np.random.default_rng(0).standard_normal((300, 64)).astype(np.float32)
+    vectors[1], vectors[2, 0], vectors[3, 0] = vectors[0], np.nan, np.inf
+    assert near_duplicates([], as_array([]), ([f"{number:03d}" for number in range(300)], vectors)) == [("000", "001")]
+
+
 def test_a_few_embeddings_tell_nothing() -> None:
     assert near_duplicates([], as_array([]), (["a", "b"], np.ones((2, 4), np.float32))) == []
 

@@ -71,8 +71,8 @@ def _mend(caption: str, counts: Counter[str]) -> str:
 
 
 def _told(counts: Mapping[str, int]) -> str:
-    captions = {"mojibake": "mojibake", "html-entity": "HTML entities", "stray-space": "stray blanks", _ONCE: "what their picture had already"}
-    parts = [f"{count(counts[kind], 'caption')} with {what}" for kind, what in captions.items() if kind in counts]
+    captions = {"mojibake": "with mojibake", "html-entity": "with HTML entities", "stray-space": "with stray blanks", _ONCE: "said twice"}
+    parts = [f"{count(counts[kind], 'caption')} {what}" for kind, what in captions.items() if kind in counts]
     if _JOINED in counts:
         parts.append(f"{count(counts[_JOINED], 'copy')} of pictures in the same split")
     return f"mended: {', '.join(parts)}"

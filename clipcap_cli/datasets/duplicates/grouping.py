@@ -50,7 +50,9 @@ def near_duplicates(ids: Sequence[str], thumbnails: Thumbnails, embeddings: Embe
         if embeddings is not None:
             chosen = np.array([row for row, name in enumerate(names) if name in vectors_of and not flat[row]], np.int64)
             vectors = np.asarray(embeddings[1], np.float32)[[vectors_of[names[row]] for row in chosen]]
-            for first, second in same_direction(vectors):
+            usable = np.isfinite(vectors).all(axis=1)
+            chosen = chosen[usable]
+            for first, second in same_direction(vectors[usable]):
                 groups.join(chosen[first], chosen[second])
     finally:
         events(Finished(TASK))

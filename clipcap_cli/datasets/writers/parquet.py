@@ -16,7 +16,7 @@ def write_parquet(name: str, pictures: Sequence[Written], folder: Path, put: Put
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])), ("captions", pa.list_(pa.string()))])
+    schema = pa.schema([("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])), ("captions", pa.list_(pa.string())), ("split", pa.string())])
     for split, members in by_split(pictures).items():
         files = -(-len(members) // _FILE)
         for number in range(files):
@@ -24,7 +24,10 @@ def write_parquet(name: str, pictures: Sequence[Written], folder: Path, put: Put
             mine = members[number * _FILE : (number + 1) * _FILE]
             with pq.ParquetWriter(path, schema) as table:
                 for start in range(0, len(mine), _GROUP):
-                    rows = [{"image": {"bytes": it.data, "path": it.name}, "captions": list(it.picture.captions)} for it in mine[start : start + _GROUP]]
+                    rows = [
+                        {"image": {"bytes": it.data, "path": it.name}, "captions": list(it.picture.captions), "split": split}
+                        for it in mine[start : start + _GROUP]
+                    ]
                     table.write_table(pa.Table.from_pylist(rows, schema))
                     for _ in rows:
                         done()

@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from clipcap_cli.datasets.check import caption_checks
 from clipcap_cli.datasets.check.findings import Finding
@@ -163,3 +165,13 @@ def test_a_dataset_without_captions_or_with_odd_ones_is_checked_all_the_same(mat
     for captions in ((), ("",), (".",), (" ",), ("\u200b",), ("a" * 100_000,), ("&" * 1_000,), ("<" * 1_000,)):
         for check in caption_checks.CHECKS:
             check(material(told("a.jpg", *captions)))
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1) | st.text("Ã©â€&#;amp <>.\u200b", min_size=1))
+@example("&#0;")
+@example("&#x110000;")
+def test_no_text_stops_a_check_or_is_mended_away(text: str) -> None:
+    made = Material("food", "/food", [Picture("1", "", "1.jpg", "train", 1, 1, 0, 0, (text,))], [None])
+    for check in caption_checks.CHECKS:
+        check(made)
+    assert without_stray_space(without_entities(without_mojibake(text)))

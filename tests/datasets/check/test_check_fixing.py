@@ -31,8 +31,7 @@ def test_what_is_mended_is_not_found_again_and_the_source_stays(home: Home, tmp_
     assert fixed.counts == {"mojibake": 1, "html-entity": 1, "stray-space": 1, "said-twice": 1, "duplicate-picture": 1}
     assert (fixed.dataset.version, fixed.dataset.made_by, fixed.dataset.pictures) == (2, "fix", dataset.pictures - 1)
     assert fixed.dataset.change == (
-        "mended: 1 caption with mojibake, 1 caption with HTML entities, 1 caption with stray blanks, "
-        "1 caption with what their picture had already, 1 copy of pictures in the same split"
+        "mended: 1 caption with mojibake, 1 caption with HTML entities, 1 caption with stray blanks, 1 caption said twice, 1 copy of pictures in the same split"
     )
     captions = {picture.name: picture.captions for picture in fixed.dataset.entries()}
     assert captions["images/one.jpg"] == ("Crème brûlée.", "Fish & chips.")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +40,18 @@ def test_a_picture_that_is_cut_anywhere_behind_its_header_is_damaged(tmp_path: P
         assert facts.fault in ("damaged", "no-picture"), (form, part)  # a TIFF has its header at its end
         assert facts.reason
         assert facts.thumbnail == b""
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "MPO"])
+def test_no_spoilt_file_stops_a_check(tmp_path: Path, form: str) -> None:
+    chance = random.Random(form)
+    data = encoded(scene(1, (96, 64)), form)
+    for _ in range(60):
+        spoilt = bytearray(data)
+        for _ in range(chance.randrange(1, 6)):
+            spoilt[chance.randrange(len(data))] = chance.randrange(256)
+        facts = of_file(tmp_path / "a", bytes(spoilt))
+        assert bool(facts.fault) == bool(facts.reason) == (not facts.thumbnail)
 
 
 def test_each_fault_of_a_file_is_told_apart(tmp_path: Path) -> None:
