@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from clipcap_cli.datasets.manifest import Manifest, read_manifest
 from clipcap_cli.datasets.pairs import Pairs, ids_of
@@ -30,6 +28,9 @@ from clipcap_cli.storage.atomic import remove_folder
 from clipcap_cli.storage.home import Home, open_home
 from clipcap_cli.storage.locks import hold
 from clipcap_cli.storage.names import unknown
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _LISTING = "clipcap dataset list"
 
@@ -172,7 +173,7 @@ class Dataset:
             StoreError: files of the version are missing or damaged.
         """
         images, captions = self._tables(["image_id", "split"], split)
-        return Pairs(ids_of(images["image_id"]), captions["caption"].combine_chunks(), captions["row"].to_numpy().astype(np.int64))
+        return Pairs(ids_of(images["image_id"]), captions["caption"].combine_chunks(), captions["row"].to_numpy().astype("int64"))
 
     def image_ids(self, split: str | None = None) -> np.ndarray:
         """The ids of the pictures, or of those of one split, bytes of 32 hex digits [pictures], in the order of their names.
@@ -201,7 +202,7 @@ class Dataset:
         if split is None:
             return images, captions
         chosen = pc.fill_null(pc.equal(images["split"], split), False).to_numpy()
-        place = np.cumsum(chosen) - 1
+        place = chosen.cumsum() - 1
         mine = chosen[rows]
         captions = captions.filter(pa.array(mine))
         return images.filter(pa.array(chosen)), captions.set_column(0, "row", pa.array(place[rows[mine]], pa.int64()))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 _ID_LENGTH = 32
 
@@ -28,7 +29,7 @@ class Pairs:
         """Length of each caption in UTF-8, int64 [captions]."""
         import pyarrow.compute as pc
 
-        lengths: np.ndarray = pc.binary_length(self.captions).to_numpy().astype(np.int64)
+        lengths: np.ndarray = pc.binary_length(self.captions).to_numpy().astype("int64")
         return lengths
 
     def of(self, there: np.ndarray) -> Pairs:
@@ -36,11 +37,12 @@ class Pairs:
         import pyarrow as pa
 
         mine = there[self.pictures]
-        return Pairs(self.image_ids[there], self.captions.filter(pa.array(mine)), (np.cumsum(there) - 1)[self.pictures[mine]])
+        return Pairs(self.image_ids[there], self.captions.filter(pa.array(mine)), (there.cumsum() - 1)[self.pictures[mine]])
 
 
 def ids_of(column: Any) -> np.ndarray:
     """An Arrow column of ids as an array; ids as they always are lie end to end, and become no Python objects."""
+    import numpy as np
     import pyarrow.compute as pc
 
     array = column.combine_chunks()
