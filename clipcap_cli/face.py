@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from clipcap_cli.captioner.bundle import load_bundle
@@ -12,13 +13,13 @@ from clipcap_cli.captioner.models import find_captioner
 from clipcap_cli.datasets.dataset import Dataset, open_dataset
 from clipcap_cli.embeddings.pipeline import Embedded, embed_dataset
 from clipcap_cli.encoders.registry import load_encoder
-from clipcap_cli.errors import InputError
+from clipcap_cli.errors import InputError, StoreError
 from clipcap_cli.evaluation.metrics.overlap import scorer
 from clipcap_cli.events import Listener, Note, silent
 from clipcap_cli.recipe import Recipe, load_recipe
 from clipcap_cli.storage.home import Home, open_home
 from clipcap_cli.training.lock import run_of
-from clipcap_cli.training.runs import Run, find_run
+from clipcap_cli.training.runs import Run, find_run, is_recipe, list_checkpoints
 from clipcap_cli.training.train import resume as resume_run
 from clipcap_cli.training.train import train as train_run
 from clipcap_cli.training.verifying import train_again
@@ -120,11 +121,26 @@ def train(
                 return train_run(wanted, home=home, **how)
         elif overrides:
             raise InputError("a run that goes on keeps its recipe", where=run.name, hint="Leave the values out, or train anew.")
+        elif from_step is None and recipe == run.name and is_recipe(run.name) and run.info.status == "finished":
+            events(Note(f"this is the run {run.name!r}; `clipcap train {run.name}`, without --resume, trains the recipe of that name anew"))
         return resume_run(run, from_step=from_step, **how)
     if from_step is not None:
         raise InputError("a step to go on from needs a run to go on with", where="from_step", hint="Say resume too.")
     if run is None:
-        return train_run(recipe, overrides, home=home, **how)
+        wanted = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+        _tell_what_waits(wanted, home, events)
+        return train_run(wanted, home=home, **how)
     if overrides:
         return train_run(run.path / "recipe.yaml", overrides, home=home, **how)
     return train_again(run, **how)[0]
+
+
+def _tell_what_waits(recipe: Recipe, home: Home, events: Listener) -> None:
+    """Say that a run of this very recipe could be gone on with, where one that begins anew may not be what was meant."""
+    with suppress(StoreError):  # a damaged run is no reason not to train another
+        run = run_of(recipe, home)
+        if run is None or run.info.status not in ("stopped", "failed", "broken off"):
+            return
+        steps = [checkpoint.step for checkpoint in list_checkpoints(run) if checkpoint.can_resume]
+        if steps:
+            events(Note(f"the run {run.name!r} of this very recipe waits at step {steps[-1]:,}; to go on with it: clipcap train {run.name} --resume"))

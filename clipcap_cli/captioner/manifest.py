@@ -130,9 +130,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise InputError(f"this captioner cannot be read: {reason}", where=str(path), hint=_HINT) from error
     try:
         found = json.loads(text)
-        if isinstance(found, dict) and found.get("kind") == "onnx":
-            what = "this is an onnx export, which captions by itself and not through clipcap"
-            raise InputError(what, where=str(folder), hint=f"python {folder / 'caption.py'} PICTURE")
+        check_not_onnx(found, folder, f"python {folder / 'caption.py'} PICTURE")
         number = found.get("format") if isinstance(found, dict) else None
         if isinstance(number, int) and number > FORMAT:
             raise InputError(f"this captioner has format {number}, and this clipcap knows {FORMAT}", where=str(path), hint="Update clipcap.")
@@ -146,3 +144,17 @@ def read_manifest(folder: Path) -> Manifest:
     except (ValueError, RecursionError) as error:  # a number of 10,000 digits; brackets in brackets
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise InputError(f"this captioner cannot be read: {reason}", where=str(path), hint=_HINT) from error
+
+
+def check_not_onnx(facts: Any, where: Path, hint: str) -> None:
+    """Whether a captioner.json is not that of an onnx export, which has one of another kind.
+
+    Args:
+        facts: all that it says.
+        hint: what to do with an export of that kind.
+
+    Raises:
+        InputError: it is.
+    """
+    if isinstance(facts, dict) and facts.get("kind") == "onnx":
+        raise InputError("this is an onnx export, which captions by itself and not through clipcap", where=str(where), hint=hint)

@@ -13,7 +13,7 @@ from clipcap_cli.errors import ClipcapError, InputError, MissingError, StoreErro
 from clipcap_cli.storage.atomic import remove_folder, store_errors, write_text
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.locks import hold
-from clipcap_cli.storage.names import is_name, unknown
+from clipcap_cli.storage.names import is_name, named_within, unknown
 from clipcap_cli.storage.reading import read_small
 
 _DEFAULT = "default"
@@ -105,7 +105,7 @@ def find_captioner(name: str | None, home: Home) -> Found:
     """The captioner that is meant.
 
     Args:
-        name: a model, a run, or a folder with a bundle in it; None for the model in use, else the newest run's.
+        name: a model, a run (`runs/NAME` too), or a folder with a bundle in it; None for the model in use, else the newest run's.
 
     Raises:
         InputError: there is none.
@@ -120,6 +120,9 @@ def find_captioner(name: str | None, home: Home) -> Found:
     for path in (folder, folder / _BEST):
         if is_bundle(path):
             return Found(path, "bundle", name, "it is the bundle in that folder")
+    inside = named_within(home.runs, name)
+    if inside in _runs(home):
+        return Found(_runs(home)[inside], "run", inside, "it is the run of that name")
     if folder.is_dir():
         raise InputError(f"no captioner is in the folder {name!r}: it has no {NAME}", hint="`clipcap model list` lists yours.")
     if folder.is_file():

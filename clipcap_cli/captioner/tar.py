@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import io
 import tarfile
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
-from clipcap_cli.captioner.manifest import CARD, LIMIT, NAME, belongs
+from clipcap_cli.captioner.manifest import CARD, LIMIT, NAME, belongs, check_not_onnx
 from clipcap_cli.errors import InputError
-from clipcap_cli.storage.reading import check_plain
+from clipcap_cli.storage.reading import check_plain, parse_json
 
 SUFFIX = ".tar"
 _PIECE = 1 << 20
@@ -35,13 +37,14 @@ def extract_bundle(path: Path, folder: Path) -> None:
     """Take the bundle out of a tar into an empty folder; whether its files are those that were written is not looked at.
 
     Raises:
-        InputError: it is no tar of a bundle and nothing else.
+        InputError: it is no tar of a bundle and nothing else, or that of an onnx export.
     """
     try:
         check_plain(path)
         opened = _Pieces(path)
     except OSError as error:
         raise InputError(f"this file cannot be read: {error.strerror}", where=str(path), hint=_HINT) from error
+    _check_kind(path)
     try:
         with opened as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
             found: set[str] = set()
@@ -67,12 +70,21 @@ def listing(path: Path) -> tuple[set[str], bytes]:
     """The paths of what lies in the folder of a tar, and its captioner.json; empty where it is no tar of ours."""
     try:
         with _Pieces(path) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
-            members = {member.name.partition("/")[2]: member for member in archive if not member.isdir()}
+            there = [*islice(archive, _FILES_AT_MOST + 1)]
+            if len(there) > _FILES_AT_MOST:
+                return set(), b""
+            members = {member.name.partition("/")[2]: member for member in there if not member.isdir()}
             manifest = members.get(NAME)
             source = archive.extractfile(manifest) if manifest is not None and manifest.isreg() and manifest.size <= LIMIT else None
             return set(members), b"".join(iter(lambda: source.read(_PIECE), b"")) if source else b""
     except (tarfile.TarError, EOFError, ValueError, OverflowError, OSError, KeyError):
         return set(), b""
+
+
+def _check_kind(path: Path) -> None:
+    with suppress(ValueError):  # what is wrong with its captioner.json is told when the bundle is read
+        facts = parse_json(listing(path)[1].decode("utf-8"))
+        check_not_onnx(facts, path, "Unpack it; in its folder: python caption.py PICTURE")
 
 
 class _Pieces(io.FileIO):

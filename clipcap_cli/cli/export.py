@@ -76,7 +76,8 @@ def export(
     out.result({"format": format, "output": str(made), "files": [_within(path, made) for path in files], "size_bytes": amount})
     out.text(f"{made}: {format}, {count(len(files), 'file')}, {size(amount)}")
     if format == "bundle":
-        out.hint(f"clipcap model import {made}" if tar else f"clipcap caption PICTURE --model {made}")
+        folder = made if len(made.parts) > 1 else f"./{made}"  # a bare name means what is in the store
+        out.hint(f"clipcap model import {made}" if tar else f"clipcap caption PICTURE --model {folder}")
 
 
 def _within(path: Path, made: Path) -> str:

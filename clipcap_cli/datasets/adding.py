@@ -11,17 +11,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from clipcap_cli.datasets.changes.splitting import decide
 from clipcap_cli.datasets.checking import check_version
 from clipcap_cli.datasets.dataset import Dataset, open_dataset
 from clipcap_cli.datasets.detection import detect, recognised
+from clipcap_cli.datasets.files.unpacking import is_archive, unpacked
 from clipcap_cli.datasets.ingest import ingest, nothing_left, settle_splits
 from clipcap_cli.datasets.keeping import Keeper
 from clipcap_cli.datasets.manifest import UNKNOWN, Manifest, Policy, Provenance, read_manifest, write_manifest
 from clipcap_cli.datasets.readers.hub_dataset import REMOTE
 from clipcap_cli.datasets.records import NO_OPTIONS, Evidence, Problem, Reader, ReaderOptions, Record, as_text
 from clipcap_cli.datasets.splits import in_order
-from clipcap_cli.datasets.splitting import decide
-from clipcap_cli.datasets.unpacking import is_archive, unpacked
 from clipcap_cli.datasets.versioning import ADDED, Contents, changing, put_version
 from clipcap_cli.datasets.versions import Picture
 from clipcap_cli.errors import ClipcapError, InputError, StoreError

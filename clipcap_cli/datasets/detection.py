@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clipcap_cli.datasets.addresses import are_addresses, to_be_fetched
-from clipcap_cli.datasets.columns import find_columns, missing_columns
-from clipcap_cli.datasets.folders import Folder, is_picture_name, pictures_of, scan, what_it_holds
+from clipcap_cli.datasets.files.folders import Folder, is_picture_name, pictures_of, scan, what_it_holds
 from clipcap_cli.datasets.readers.class_folders import classes, in_short
 from clipcap_cli.datasets.readers.coco import refusal
 from clipcap_cli.datasets.readers.hub_dataset import HubDataset, is_remote
 from clipcap_cli.datasets.readers.registry import known_readers
 from clipcap_cli.datasets.records import Evidence, Reader, ReaderOptions, ignore
-from clipcap_cli.datasets.table_files import open_table, parquet_files, table_files
-from clipcap_cli.datasets.tables import read_rows
+from clipcap_cli.datasets.tables.addresses import are_addresses, to_be_fetched
+from clipcap_cli.datasets.tables.columns import find_columns, missing_columns
+from clipcap_cli.datasets.tables.delimited import read_rows
+from clipcap_cli.datasets.tables.table_files import open_table, parquet_files, table_files
 from clipcap_cli.errors import InputError
 from clipcap_cli.storage.names import nearest
 from clipcap_cli.storage.reading import check_plain

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clipcap_cli.datasets.folders import Folder, is_picture_name
+from clipcap_cli.datasets.files.folders import Folder, is_picture_name
 from clipcap_cli.datasets.records import Problem, Record, Report, clean_caption
-from clipcap_cli.datasets.tables import Row
+from clipcap_cli.datasets.tables.delimited import Row
 from clipcap_cli.errors import InputError
 
 

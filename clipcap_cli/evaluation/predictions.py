@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from clipcap_cli.datasets.columns import CAPTION_ALIASES, IMAGE_ALIASES, require_columns
-from clipcap_cli.datasets.folders import Folder
+from clipcap_cli.datasets.files.folders import Folder
+from clipcap_cli.datasets.files.text_files import text_encoding
 from clipcap_cli.datasets.records import ReaderOptions
-from clipcap_cli.datasets.tables import read_head, read_rows
-from clipcap_cli.datasets.text_files import text_encoding
+from clipcap_cli.datasets.tables.columns import CAPTION_ALIASES, IMAGE_ALIASES, require_columns
+from clipcap_cli.datasets.tables.delimited import read_head, read_rows
 from clipcap_cli.errors import InputError
 from clipcap_cli.storage.atomic import write_text
 from clipcap_cli.storage.reading import LARGEST_FILE, parse_json

@@ -19,7 +19,7 @@ from clipcap_cli.captioner.bundle import load_bundle
 from clipcap_cli.captioner.manifest import belongs
 from clipcap_cli.captioner.models import Found, find_captioner
 from clipcap_cli.captioner.tar import SUFFIX
-from clipcap_cli.errors import InputError
+from clipcap_cli.errors import InputError, UsageError
 from clipcap_cli.events import Listener, silent
 from clipcap_cli.exports.bundle import export_bundle
 from clipcap_cli.exports.original import export_original
@@ -27,7 +27,7 @@ from clipcap_cli.exports.places import Fill, check_place, put_folder, put_tar
 from clipcap_cli.storage.atomic import replacing, store_errors
 from clipcap_cli.storage.home import Home, open_home
 from clipcap_cli.storage.hub import check_repo, check_upload, upload_folder
-from clipcap_cli.storage.names import name_from, nearest
+from clipcap_cli.storage.names import nearest
 from clipcap_cli.training.runs import Run
 
 Format = Literal["bundle", "original", "onnx", "hub"]
@@ -108,7 +108,8 @@ def export(
         What was written; for the hub the address of the commit.
 
     Raises:
-        InputError: there is no such captioner or format, the format cannot have this captioner, or something else is at `output`.
+        UsageError: there is no such format, or it does not have what is asked for.
+        InputError: there is no such captioner, the format cannot have it, or something else is at `output`.
         MissingError: weights that should go inside are missing, or the hub cannot be written to.
         StoreError: the captioner is damaged, or `output` cannot be written.
     """
@@ -127,7 +128,7 @@ def export(
         return place
     fill = _filler(found, format, name, options, home, events)
     if tar:
-        put_tar(place, fill, name=name_from(name))
+        put_tar(place, fill)
     else:
         put_folder(place, fill)
     return place
@@ -162,22 +163,26 @@ def _upload(found: Found, options: Options, home: Home, events: Listener) -> str
 
 
 def _check(format: str, options: Options, has_output: bool) -> None:
-    """Refuse what is not known or would have no effect."""
+    """Refuse what is not known or would have no effect.
+
+    Raises:
+        InputError, UsageError: something of that kind.
+    """
     if format not in FORMATS:
         meant = nearest(format, FORMATS)
-        raise InputError(f"there is no format {format!r}" + (f"; did you mean {meant!r}?" if meant else ""), hint=f"There are: {', '.join(FORMATS)}.")
+        raise UsageError(f"there is no format {format!r}" + (f"; did you mean {meant!r}?" if meant else ""), hint=f"There are: {', '.join(FORMATS)}.")
     for option, formats in _BELONG.items():
         value = getattr(options, option)
         if (value is not None if option == "old_buffers" else value) and format not in formats:
             flag = _FLAGS.get(option, f"--{option.replace('_', '-')}")
-            raise InputError(f"{flag} has no effect on the format {format}", hint=f"Leave it out; it is for {' and '.join(formats)}.")
+            raise UsageError(f"{flag} has no effect on the format {format}", hint=f"Leave it out; it is for {' and '.join(formats)}.")
     if options.licence is not None and not _LICENCE.fullmatch(options.licence):
         raise InputError(f"{options.licence!r} is no licence as the hub writes them", where="--license", hint="Write mit, apache-2.0, cc-by-4.0, other, …")
     if format == "hub":
         if options.repo is None:
-            raise InputError("it is not said where on the hub the captioner goes", hint="Add --repo ORGANISATION/NAME.")
+            raise UsageError("it is not said where on the hub the captioner goes", hint="Add --repo ORGANISATION/NAME.")
         if has_output:
-            raise InputError("--output has no effect on the format hub", hint="Leave it out, or export a bundle.")
+            raise UsageError("--output has no effect on the format hub", hint="Leave it out, or export a bundle.")
         check_repo(options.repo)
 
 

@@ -14,6 +14,7 @@ from clipcap_cli.errors import ClipcapError, InputError
 from clipcap_cli.storage.atomic import new_folder, replacing
 from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.leftovers import part_path
+from clipcap_cli.storage.names import name_from
 
 Fill = Callable[[Path], None]
 
@@ -54,11 +55,8 @@ def put_folder(output: Path, fill: Fill) -> None:
         fill(part)
 
 
-def put_tar(output: Path, fill: Fill, *, name: str) -> None:
-    """Make the file `output`, a tar of the folder that `fill` fills.
-
-    Args:
-        name: of the folder in it.
+def put_tar(output: Path, fill: Fill) -> None:
+    """Make the file `output`, a tar of the folder that `fill` fills. The folder in it has the name of the tar, so that two can be unpacked in one place.
 
     Raises:
         StoreError: it cannot be written; what was there is as it was.
@@ -68,7 +66,7 @@ def put_tar(output: Path, fill: Fill, *, name: str) -> None:
         scratch.mkdir()
         try:
             fill(scratch)
-            write_tar(scratch, part, name=name)
+            write_tar(scratch, part, name=name_from(output.name.removesuffix(SUFFIX)))
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 

@@ -23,12 +23,13 @@ from clipcap_cli.storage.exchange import exchange
 from clipcap_cli.storage.leftovers import PART, aside_path, heal, part_path
 
 _TRIES = 5  # of putting a folder into a place that others put theirs into or take theirs from at the same time
+_NO_PERMISSION = "Give yourself permission to write there, or choose another place; the store is chosen with --home."
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "Free some space, or choose another store with --home."),
     errno.EDQUOT: ("the disk quota is used up", "Free some space, or choose another store with --home."),
-    errno.EROFS: ("the file system is read-only", "Choose another place; the store is chosen with --home."),
-    errno.EACCES: ("there is no permission to write here", "Choose another place; the store is chosen with --home."),
-    errno.EPERM: ("there is no permission to write here", "Choose another place; the store is chosen with --home."),
+    errno.EROFS: ("the file system is read-only", "Make it writable, or choose another place; the store is chosen with --home."),
+    errno.EACCES: ("there is no permission to write here", _NO_PERMISSION),
+    errno.EPERM: ("there is no permission to write here", _NO_PERMISSION),
     errno.ENOTDIR: ("a file stands where a folder should be", "Move it away, or choose another store with --home."),
     errno.EEXIST: ("a file stands where a folder should be", "Move it away, or choose another store with --home."),
     errno.EISDIR: ("a folder stands where a file should be", "Choose another name."),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from rapidfuzz import fuzz, process
@@ -42,7 +42,9 @@ def is_name(name: str) -> bool:
 
 def named_within(folder: Path, text: str) -> str | None:
     """The name of what lies in a folder of the store, where it is meant by "runs/food" or by its own folder; None where `text` is neither."""
-    path = Path(os.path.expanduser(text))  # unlike Path.expanduser it leaves the home of nobody as it is
+    path = Path(text)
+    with suppress(RuntimeError):  # ~NOBODY/x
+        path = path.expanduser()
     return path.name if path.parent.as_posix() == folder.name or path.absolute().parent == folder else None
 
 

@@ -118,9 +118,9 @@ def plan_trials(recipe: str | os.PathLike[str], settings: Iterable[str], draw: D
     if not axes:
         load_recipe(recipe, common)  # what is wrong with it may be why nothing varies
         raise InputError("nothing varies: no key has two values", where="command line", hint="Separate values by commas, as in train.lr=1e-5,3e-5.")
-    grid = None if draw else _grid(axes)  # that it is too large is told before each of its values is tried
+    _check_number(axes, draw)
     _check_values(recipe, axes, common)
-    chosen = _drawn(axes, draw) if draw else grid
+    chosen = _drawn(axes, draw) if draw else _grid(axes)
     trials, mistakes = [], []
     for values in chosen:
         try:
@@ -187,21 +187,27 @@ def _range(key: str, written: str) -> Range:
     return Range(low, high) if isinstance(low, int) and isinstance(high, int) else Range(float(low), float(high))
 
 
-def _grid(axes: Sequence[Axis]) -> Iterator[dict[str, Any]]:
-    """All combinations; the last axis changes fastest."""
-    values = [axis.values for axis in axes if isinstance(axis.values, tuple)]
-    combinations = math.prod(map(len, values))
+def _check_number(axes: Sequence[Axis], draw: Draw | None) -> None:
+    """Whether these are no more trials than anybody means: told before each value is tried."""
+    if draw:
+        if draw.trials > LARGEST:
+            raise InputError(f"these are {draw.trials:,} trials", where="--random", hint=f"A sweep has at most {LARGEST}.")
+        return
+    combinations = math.prod(len(axis.values) for axis in axes if isinstance(axis.values, tuple))
     if combinations > LARGEST:
         hint = f"Draw some of them with --random N, or take fewer values; a sweep has at most {LARGEST} trials."
         raise InputError(f"these are {combinations:,} combinations", where="command line", hint=hint)
+
+
+def _grid(axes: Sequence[Axis]) -> Iterator[dict[str, Any]]:
+    """All combinations; the last axis changes fastest."""
+    values = [axis.values for axis in axes if isinstance(axis.values, tuple)]
     keys = [axis.key for axis in axes]
     return (dict(zip(keys, combination, strict=True)) for combination in itertools.product(*values))
 
 
 def _drawn(axes: Sequence[Axis], draw: Draw) -> list[dict[str, Any]]:
     """Different trials, drawn one after another: more trials of the same seed begin with the same ones."""
-    if draw.trials > LARGEST:
-        raise InputError(f"these are {draw.trials:,} trials", where="--random", hint=f"A sweep has at most {LARGEST}.")
     generator = random.Random(draw.seed)
     found: dict[str, dict[str, Any]] = {}
     for _ in range(draw.trials * _TRIES):

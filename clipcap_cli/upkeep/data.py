@@ -6,8 +6,8 @@ import shlex
 from functools import partial
 from pathlib import Path
 
+from clipcap_cli.datasets.changes.merging import MERGED
 from clipcap_cli.datasets.dataset import Dataset, open_dataset
-from clipcap_cli.datasets.merging import MERGED
 from clipcap_cli.datasets.pictures import read_picture
 from clipcap_cli.datasets.versions import DATASET_FILE, damaged, read_json, version_folder
 from clipcap_cli.embeddings.checking import Group, StoreFacts, check_store, drop_rows, facts_of, store_folders

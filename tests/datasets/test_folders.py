@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clipcap_cli.datasets.folders import scan
+from clipcap_cli.datasets.files.folders import scan
 from clipcap_cli.errors import InputError
 
 NAMES = ("a/dog.jpg", "b/dog.jpg", "b/cat.JPG", "c/é.png", "c/12.jpg", "plain name.jpeg")

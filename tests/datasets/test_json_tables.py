@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from reading_tools import read_source
 
 from clipcap_cli.datasets.detection import detect
-from clipcap_cli.datasets.json_tables import read_json_table
 from clipcap_cli.datasets.readers.captions_table import CaptionsTable
 from clipcap_cli.datasets.records import NO_OPTIONS, Problem, ReaderOptions, ignore
+from clipcap_cli.datasets.tables.json_tables import read_json_table
 from clipcap_cli.errors import InputError
 
 Draw = Callable[..., Path]

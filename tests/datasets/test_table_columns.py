@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from reading_tools import read_source
 
 from clipcap_cli.datasets.adding import add_dataset
-from clipcap_cli.datasets.cells import texts_in
 from clipcap_cli.datasets.detection import detect
 from clipcap_cli.datasets.manifest import read_manifest
 from clipcap_cli.datasets.readers.captions_table import CaptionsTable
 from clipcap_cli.datasets.readers.indexed import Indexed
 from clipcap_cli.datasets.readers.metadata import Metadata
 from clipcap_cli.datasets.records import NO_OPTIONS, Problem, ReaderOptions, ignore
+from clipcap_cli.datasets.tables.cells import texts_in
 from clipcap_cli.errors import InputError
 from clipcap_cli.storage.home import Home
 

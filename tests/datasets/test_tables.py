@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipcap_cli.datasets.columns import require_columns
 from clipcap_cli.datasets.records import Problem, ReaderOptions
-from clipcap_cli.datasets.tables import Row, read_head, read_rows
+from clipcap_cli.datasets.tables.columns import require_columns
+from clipcap_cli.datasets.tables.delimited import Row, read_head, read_rows
 from clipcap_cli.errors import InputError
 
 

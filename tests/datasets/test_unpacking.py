@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as some
 from tars import becomes, make_tar, picture
 
-from clipcap_cli.datasets import archives, unpacking
 from clipcap_cli.datasets.adding import add_dataset, preview_source
-from clipcap_cli.datasets.unpacking import unpacked
+from clipcap_cli.datasets.files import archives, unpacking
+from clipcap_cli.datasets.files.unpacking import unpacked
 from clipcap_cli.errors import InputError, StoreError
 from clipcap_cli.events import Event, Note, silent
 from clipcap_cli.storage.home import Home
@@ -320,7 +320,7 @@ def test_a_full_disk_is_told_and_nothing_is_left(home: Home, archive: Path, monk
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from clipcap_cli.datasets.unpacking import unpacked
+from clipcap_cli.datasets.files.unpacking import unpacked
 from clipcap_cli.storage.home import Home
 with unpacked(Path(sys.argv[1]), Home(Path(sys.argv[2])), lambda event: None):
     os.kill(os.getpid(), signal.SIGKILL)

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as some
 from tars import becomes, make_tar, mend_headers, picture, samples
 
-from clipcap_cli.datasets import archives
 from clipcap_cli.datasets.adding import add_dataset
 from clipcap_cli.datasets.detection import detect
+from clipcap_cli.datasets.files import archives
 from clipcap_cli.datasets.readers.webdataset import WebDataset
 from clipcap_cli.datasets.records import Problem, ReaderOptions, Record
 from clipcap_cli.errors import InputError

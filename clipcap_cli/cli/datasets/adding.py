@@ -108,7 +108,7 @@ def merge(
     replace: Annotated[bool, typer.Option("--replace", help="Make a new version of a dataset that has this name.")] = False,
 ) -> None:
     """Make one dataset of several. A picture that is in more than one is there once, with all its captions."""
-    from clipcap_cli.datasets.merging import merge_datasets
+    from clipcap_cli.datasets.changes.merging import merge_datasets
 
     merged: Dataset = merge_datasets([open_reference(it) for it in datasets], name, home(), replace_it=replace)
     out.result(summary(merged))

@@ -43,9 +43,9 @@ def split(
     anew: Annotated[bool, typer.Option("--anew", help="Give up splits that the source gives, too.")] = False,
 ) -> None:
     """Split a dataset by a rule, which then holds for pictures that are added later. No picture that has a split by this rule is moved by others."""
+    from clipcap_cli.datasets.changes.splitting import split_dataset
     from clipcap_cli.datasets.dataset import open_dataset
     from clipcap_cli.datasets.splits import SplitRule
-    from clipcap_cli.datasets.splitting import split_dataset
 
     dataset = open_dataset(name, home=home())
     rule = SplitRule(_shares(shares), seed, group, stratify)
@@ -74,8 +74,8 @@ def edit(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="With --export: replace the file if it is there.")] = False,
 ) -> None:
     """Write captions out for correction by hand or in a spreadsheet, and read them back: an emptied row goes, a new row is a new caption."""
+    from clipcap_cli.datasets.changes.editing import read_captions, write_captions
     from clipcap_cli.datasets.dataset import open_dataset
-    from clipcap_cli.datasets.editing import read_captions, write_captions
 
     if (export is None) == (read is None):
         raise typer.BadParameter("take one of --export FILE and --import FILE")
@@ -126,8 +126,8 @@ def filter_captions(
     encoder: Annotated[str, typer.Option("--encoder", metavar="SPEC", help="With --least-similarity: who compares them.")] = "openai:ViT-B/32",
 ) -> None:
     """Leave captions and pictures out. A picture goes when none of its captions is left; the version before stays."""
+    from clipcap_cli.datasets.changes.filtering import Filter, filter_dataset
     from clipcap_cli.datasets.dataset import open_dataset
-    from clipcap_cli.datasets.filtering import Filter, filter_dataset
 
     if not any(it is not None for it in (min_words, max_words, match, unlike, split, problem, least_similarity)):
         raise typer.BadParameter("say what is to go: --min-words, --max-words, --match, --unlike, --split, --problem, --least-similarity")

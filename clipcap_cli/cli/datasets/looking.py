@@ -17,7 +17,7 @@ from clipcap_cli.errors import InputError
 from clipcap_cli.words import count, moment
 
 if TYPE_CHECKING:
-    from clipcap_cli.datasets.differences import Change, Differences
+    from clipcap_cli.datasets.changes.differences import Change, Differences
 
 
 @command(app, "list", examples=("clipcap dataset list", "clipcap dataset list --json"), json=f"a list of {SUMMARY}.")
@@ -121,8 +121,8 @@ def diff(
     show_at_most: Annotated[int, typer.Option("--show", metavar="N", min=0, help="Of each kind, so many are listed.")] = 5,
 ) -> None:
     """Say what differs between two versions, or two datasets: pictures, captions, splits."""
+    from clipcap_cli.datasets.changes.differences import differences
     from clipcap_cli.datasets.dataset import open_dataset
-    from clipcap_cli.datasets.differences import differences
 
     old = new = open_reference(first)
     if second is not None:

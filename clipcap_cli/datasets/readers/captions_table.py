@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 
-from clipcap_cli.datasets.addresses import are_addresses
-from clipcap_cli.datasets.columns import Columns, Table, find_columns, missing_columns
-from clipcap_cli.datasets.folders import Folder, beside, pictures_of
-from clipcap_cli.datasets.json_tables import JsonTable
+from clipcap_cli.datasets.files.folders import Folder, beside, pictures_of
 from clipcap_cli.datasets.matching import match_rows
 from clipcap_cli.datasets.records import Evidence, ReaderOptions, Record, Report, ignore
 from clipcap_cli.datasets.splits import splits_of_places
-from clipcap_cli.datasets.table_files import clearness, is_telling, open_table, split_word, table_files
-from clipcap_cli.datasets.tables import read_rows
+from clipcap_cli.datasets.tables.addresses import are_addresses
+from clipcap_cli.datasets.tables.columns import Columns, Table, find_columns, missing_columns
+from clipcap_cli.datasets.tables.delimited import read_rows
+from clipcap_cli.datasets.tables.json_tables import JsonTable
+from clipcap_cli.datasets.tables.table_files import clearness, is_telling, open_table, split_word, table_files
 from clipcap_cli.errors import InputError
 from clipcap_cli.words import count
 

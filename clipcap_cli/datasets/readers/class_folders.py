@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from clipcap_cli.datasets.folders import Folder, scan, split_folders
+from clipcap_cli.datasets.files.folders import Folder, scan, split_folders
 from clipcap_cli.datasets.records import Evidence, Problem, ReaderOptions, Record, Report, clean_caption
 from clipcap_cli.errors import InputError
 from clipcap_cli.words import count

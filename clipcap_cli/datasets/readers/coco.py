@@ -13,13 +13,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from clipcap_cli.datasets.folders import beside, pictures_of
-from clipcap_cli.datasets.json_files import ANNOTATIONS, bad_item, check_keys, count_key, first_items, json_files, load_json, tags_of
+from clipcap_cli.datasets.files.folders import beside, pictures_of
+from clipcap_cli.datasets.files.json_files import ANNOTATIONS, bad_item, check_keys, count_key, first_items, json_files, load_json, tags_of
 from clipcap_cli.datasets.matching import match_rows
 from clipcap_cli.datasets.readers.coco_names import CocoPictures
 from clipcap_cli.datasets.records import NO_TAGS, Evidence, Problem, ReaderOptions, Record, Report
 from clipcap_cli.datasets.splits import is_split, split_name
-from clipcap_cli.datasets.tables import Row
+from clipcap_cli.datasets.tables.delimited import Row
 from clipcap_cli.errors import InputError
 from clipcap_cli.words import count
 

@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 from functools import cached_property
 
-from clipcap_cli.datasets.folders import Folder
+from clipcap_cli.datasets.files.folders import Folder
 
 _NUMBERED = re.compile(r"(?:.*_)?([0-9]+)")
 _OF_COCO = re.compile(r"(?:COCO_(?:train|val|test)\d{4}_)?([0-9]{12})")

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from clipcap_cli.datasets.folders import beside, is_picture_name, pictures_of, subfolders, top_files
+from clipcap_cli.datasets.files.folders import beside, is_picture_name, pictures_of, subfolders, top_files
+from clipcap_cli.datasets.files.text_files import text_encoding
 from clipcap_cli.datasets.matching import match_rows
 from clipcap_cli.datasets.records import Evidence, Problem, ReaderOptions, Record, Report
 from clipcap_cli.datasets.splits import SPLITS, split_name
-from clipcap_cli.datasets.tables import Row, lines_of
-from clipcap_cli.datasets.text_files import text_encoding
+from clipcap_cli.datasets.tables.delimited import Row, lines_of
 from clipcap_cli.errors import InputError
 from clipcap_cli.words import count
 

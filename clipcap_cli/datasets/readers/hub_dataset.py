@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clipcap_cli.datasets.columns import Columns, Table, require_columns
 from clipcap_cli.datasets.pictures import MAX_BYTES
 from clipcap_cli.datasets.readers.parquet import joined
 from clipcap_cli.datasets.records import Evidence, Problem, ReaderOptions, Record, Report
 from clipcap_cli.datasets.splits import split_name
-from clipcap_cli.datasets.tables import captions_of, split_of, tags_of
+from clipcap_cli.datasets.tables.columns import Columns, Table, require_columns
+from clipcap_cli.datasets.tables.delimited import captions_of, split_of, tags_of
 from clipcap_cli.errors import InputError, MissingError
 from clipcap_cli.storage.hub import dataset_commit, reaching_the_hub
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from clipcap_cli.datasets.columns import Columns
-from clipcap_cli.datasets.folders import beside, pictures_of, top_files
+from clipcap_cli.datasets.files.folders import beside, pictures_of, top_files
 from clipcap_cli.datasets.matching import match_rows
 from clipcap_cli.datasets.records import Evidence, ReaderOptions, Record, Report
-from clipcap_cli.datasets.tables import TextTable, read_head, read_rows
+from clipcap_cli.datasets.tables.columns import Columns
+from clipcap_cli.datasets.tables.delimited import TextTable, read_head, read_rows
 from clipcap_cli.errors import InputError
 from clipcap_cli.words import count
 

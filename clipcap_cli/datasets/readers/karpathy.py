@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from clipcap_cli.datasets.folders import pictures_of
-from clipcap_cli.datasets.json_files import bad_item, check_keys, count_key, first_items, json_files, load_json, tags_of
+from clipcap_cli.datasets.files.folders import pictures_of
+from clipcap_cli.datasets.files.json_files import bad_item, check_keys, count_key, first_items, json_files, load_json, tags_of
 from clipcap_cli.datasets.matching import match_rows
 from clipcap_cli.datasets.readers.coco_names import CocoPictures
 from clipcap_cli.datasets.records import Evidence, Problem, ReaderOptions, Record, Report
 from clipcap_cli.datasets.splits import split_name
-from clipcap_cli.datasets.tables import Row
+from clipcap_cli.datasets.tables.delimited import Row
 from clipcap_cli.errors import InputError
 from clipcap_cli.words import count
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from clipcap_cli.datasets.addresses import are_addresses
-from clipcap_cli.datasets.columns import Columns, Table, find_columns
-from clipcap_cli.datasets.folders import beside, pictures_of, scan, subfolders, top_files
+from clipcap_cli.datasets.files.folders import beside, pictures_of, scan, subfolders, top_files
 from clipcap_cli.datasets.matching import match_rows
-from clipcap_cli.datasets.parquet_tables import ParquetTable
 from clipcap_cli.datasets.records import Evidence, ReaderOptions, Record, Report, ignore
 from clipcap_cli.datasets.splits import is_split, split_name
-from clipcap_cli.datasets.table_files import open_table
-from clipcap_cli.datasets.tables import read_rows
+from clipcap_cli.datasets.tables.addresses import are_addresses
+from clipcap_cli.datasets.tables.columns import Columns, Table, find_columns
+from clipcap_cli.datasets.tables.delimited import read_rows
+from clipcap_cli.datasets.tables.parquet_tables import ParquetTable
+from clipcap_cli.datasets.tables.table_files import open_table
 from clipcap_cli.errors import InputError
 from clipcap_cli.words import count
 

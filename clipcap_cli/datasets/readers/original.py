@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from clipcap_cli.datasets.folders import Folder, pictures_of
+from clipcap_cli.datasets.files.folders import Folder, pictures_of
 from clipcap_cli.datasets.matching import match_rows
 from clipcap_cli.datasets.original_pickles import OriginalData, picture_names, read_original
 from clipcap_cli.datasets.records import Evidence, Problem, ReaderOptions, Record, Report, clean_caption
-from clipcap_cli.datasets.tables import Row
+from clipcap_cli.datasets.tables.delimited import Row
 from clipcap_cli.errors import InputError
 from clipcap_cli.words import count
 

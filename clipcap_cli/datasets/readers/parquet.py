@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
-from clipcap_cli.datasets.addresses import are_addresses
-from clipcap_cli.datasets.columns import Columns, find_columns
-from clipcap_cli.datasets.folders import beside, pictures_of
+from clipcap_cli.datasets.files.folders import beside, pictures_of
 from clipcap_cli.datasets.matching import match_rows
-from clipcap_cli.datasets.parquet_tables import ParquetTable, picture_in, read_parquet_table
 from clipcap_cli.datasets.records import Evidence, Problem, ReaderOptions, Record, Report, ignore
 from clipcap_cli.datasets.splits import splits_of_places
-from clipcap_cli.datasets.table_files import parquet_files, split_word
-from clipcap_cli.datasets.tables import captions_of, read_rows, split_of, tags_of
+from clipcap_cli.datasets.tables.addresses import are_addresses
+from clipcap_cli.datasets.tables.columns import Columns, find_columns
+from clipcap_cli.datasets.tables.delimited import captions_of, read_rows, split_of, tags_of
+from clipcap_cli.datasets.tables.parquet_tables import ParquetTable, picture_in, read_parquet_table
+from clipcap_cli.datasets.tables.table_files import parquet_files, split_word
 from clipcap_cli.errors import InputError
 from clipcap_cli.words import count
 

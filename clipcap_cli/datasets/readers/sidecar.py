@@ -9,10 +9,10 @@ import posixpath
 from collections.abc import Iterator
 from pathlib import Path
 
-from clipcap_cli.datasets.folders import Folder, scan, split_folders
+from clipcap_cli.datasets.files.folders import Folder, scan, split_folders
+from clipcap_cli.datasets.files.text_files import text_encoding
 from clipcap_cli.datasets.matching import report_without_caption
 from clipcap_cli.datasets.records import Evidence, Problem, ReaderOptions, Record, Report, clean_caption
-from clipcap_cli.datasets.text_files import text_encoding
 from clipcap_cli.words import count
 
 # What people lay into a folder of pictures for people, not as captions.

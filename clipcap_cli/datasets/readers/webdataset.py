@@ -15,15 +15,15 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from clipcap_cli.datasets.archives import Content, is_hidden, parts_of, tar_members
-from clipcap_cli.datasets.cells import texts_in
-from clipcap_cli.datasets.columns import CAPTION_ALIASES
-from clipcap_cli.datasets.folders import scan
+from clipcap_cli.datasets.files.archives import Content, is_hidden, parts_of, tar_members
+from clipcap_cli.datasets.files.folders import scan
+from clipcap_cli.datasets.files.text_files import decode
 from clipcap_cli.datasets.pictures import MAX_BYTES, PICTURE_SUFFIXES
 from clipcap_cli.datasets.records import Evidence, Problem, ReaderOptions, Record, Report, Severity, clean_caption
 from clipcap_cli.datasets.splits import is_split, splits_of_places
-from clipcap_cli.datasets.table_files import split_word
-from clipcap_cli.datasets.text_files import decode
+from clipcap_cli.datasets.tables.cells import texts_in
+from clipcap_cli.datasets.tables.columns import CAPTION_ALIASES
+from clipcap_cli.datasets.tables.table_files import split_word
 from clipcap_cli.errors import InputError
 from clipcap_cli.storage.reading import parse_json
 from clipcap_cli.words import count, size

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from clipcap_cli.datasets.folders import is_picture_name
+from clipcap_cli.datasets.files.folders import is_picture_name
 from clipcap_cli.datasets.versions import Picture
 
 _UNSAFE = re.compile(r'[\x00-\x1f<>:"|?*\\]')  # no part of a file's name on some system

@@ -10,18 +10,18 @@ for found in Captioner("FOLDER").caption(["a.jpg", "b.jpg"], beams=5):
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import onnxruntime
-from PIL import Image, ImageOps
+from onnxruntime import InferenceSession, OrtValue, SessionOptions
+from PIL import Image, ImageOps, UnidentifiedImageError
 from tokenizers import Tokenizer
 
 HERE = Path(__file__).resolve().parent
@@ -33,11 +33,11 @@ LONGEST = 100  # longer side / shorter side
 BLOCK = 64  # of a row that is searched for its greatest numbers
 NEVER = np.float32("-inf")
 Array = np.ndarray[Any, Any]
+Picture = str | Path | Image.Image
 Hypothesis = tuple[tuple[int, ...], float, bool]  # tokens, score, whether the stop token ended it
 
 
-@dataclass(frozen=True)
-class Caption:
+class Caption(NamedTuple):
     """The caption of a picture; `score` is the sum of its tokens' log-probabilities / number of tokens ** length_penalty, `candidates` are all, best first."""
 
     text: str
@@ -46,8 +46,7 @@ class Caption:
     candidates: tuple[tuple[str, float], ...]
 
 
-@dataclass(frozen=True)
-class Ask:
+class Ask(NamedTuple):
     """How captions are written; captioner.json has what it is by default."""
 
     beams: int
@@ -62,7 +61,7 @@ class Ask:
 
 
 class Captioner:
-    """The captioner in a folder.
+    """The captioner in a folder; ValueError where a file of it is missing or not as it was written.
 
     Args:
         folder: what `clipcap export --format onnx` wrote.
@@ -72,39 +71,33 @@ class Captioner:
 
     def __init__(self, folder: str | Path = HERE, *, threads: int = 0, providers: Sequence[str] = ("CPUExecutionProvider",)) -> None:
         self.folder = Path(folder)
-        self.facts = json.loads((self.folder / "captioner.json").read_text(encoding="utf-8"))
-        if self.facts.get("kind") != "onnx" or self.facts["format"] != FORMAT:
-            raise ValueError(f"{self.folder} has no onnx captioner of format {FORMAT}")
+        self.facts = checked(self.folder)
         self.ask = Ask(**self.facts["decode"])
         self._tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
-        options = onnxruntime.SessionOptions()
+        options = SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors
         self._encoder, self._mapper, self._lm = (
-            onnxruntime.InferenceSession(self.folder / f"{name}.onnx", options, providers=list(providers)) for name in ("encoder", "mapper", "lm")
+            InferenceSession(self.folder / f"{it}.onnx", options, providers=providers) for it in ("encoder", "mapper", "lm")
         )
-        self._inputs = [value.name for value in self._lm.get_inputs()]
-        self._outputs = [value.name for value in self._lm.get_outputs()]
-        nothing = [np.zeros((1, value.shape[1], 0, value.shape[3]), np.float32) for value in self._lm.get_inputs()[3:]]
-        self._empty = [onnxruntime.OrtValue.ortvalue_from_numpy(states) for states in nothing]
+        self._inputs, self._outputs = ([value.name for value in values] for values in (self._lm.get_inputs(), self._lm.get_outputs()))
+        self._empty = [OrtValue.ortvalue_from_numpy(np.zeros((1, it.shape[1], 0, it.shape[3]), np.float32)) for it in self._lm.get_inputs()[3:]]
 
     def asking(self, beams: int | None = None, max_tokens: int | None = None) -> Ask:
         """How to write captions: as by default, but for what is given. ValueError if that cannot be."""
         ask, most = self.ask, self.facts["language_model"]["most_tokens"]
-        ask = replace(ask, beams=ask.beams if beams is None else beams, max_tokens=ask.max_tokens if max_tokens is None else max_tokens)
+        ask = ask._replace(beams=ask.beams if beams is None else beams, max_tokens=ask.max_tokens if max_tokens is None else max_tokens)
         if ask.beams < 1 or ask.max_tokens < 1 or (most is not None and ask.max_tokens > most):
             raise ValueError(f"the beam and the tokens are at least 1, and the tokens at most {most}")
         return ask
 
-    def caption(
-        self, pictures: Sequence[str | Path | Image.Image], *, beams: int | None = None, max_tokens: int | None = None, batch: int = 8
-    ) -> Iterator[Caption]:
+    def caption(self, pictures: Sequence[Picture], *, beams: int | None = None, max_tokens: int | None = None, batch: int = 8) -> Iterator[Caption]:
         """The captions of pictures, in their order; `beams=1` is the greedy choice."""
         ask = self.asking(beams, max_tokens)
         for start in range(0, len(pictures), batch):
             yield from self.write(np.stack([self.pixels(picture) for picture in pictures[start : start + batch]]), ask)
 
-    def pixels(self, picture: str | Path | Image.Image) -> Array:
+    def pixels(self, picture: Picture) -> Array:
         """What the encoder gets of a picture, uint8 [size, size, 3]."""
         how = self.facts["encoder"]
         image = to_rgb(picture if isinstance(picture, Image.Image) else opened(Path(picture)))
@@ -121,8 +114,7 @@ class Captioner:
 
     def write(self, pixels: Array, ask: Ask) -> list[Caption]:
         """The captions of pictures that are prepared, uint8 [n, size, size, 3]."""
-        [embedding] = self._encoder.run(None, {"pixels": pixels})
-        [prefix] = self._mapper.run(None, {"embedding": embedding})
+        [prefix] = self._mapper.run(None, {"embedding": self._encoder.run(None, {"pixels": pixels})[0]})
         return [self._caption(hypotheses, ask) for hypotheses in search(self._step, prefix, ask)]
 
     def _caption(self, hypotheses: list[Hypothesis], ask: Ask) -> Caption:
@@ -134,9 +126,25 @@ class Captioner:
 
     def _step(self, prefix: Array, tokens: Array, rows: Array, past: list[Any] | None) -> tuple[Array, list[Any]]:
         """Logits of what comes next, and the past of the next step, which stays where onnxruntime has it."""
-        given = [onnxruntime.OrtValue.ortvalue_from_numpy(values) for values in (prefix, tokens, rows)]
+        given = [OrtValue.ortvalue_from_numpy(values) for values in (prefix, tokens, rows)]
         logits, *present = self._lm.run_with_ort_values(self._outputs, dict(zip(self._inputs, [*given, *(past or self._empty)], strict=True)))
         return logits.numpy(), present
+
+
+def checked(folder: Path) -> dict[str, Any]:
+    """What captioner.json says. ValueError where it, or a file that is computed with, is missing or not as it was written; this program may be changed."""
+    path = folder / "captioner.json"
+    try:
+        facts: dict[str, Any] = json.loads(path.read_bytes())
+        if (facts["kind"], facts["format"]) != ("onnx", FORMAT):
+            raise ValueError(f"it is of no onnx captioner of format {FORMAT}")
+        for path, digest in ((folder / name, digest) for name, digest in facts["files"].items() if not name.endswith((".py", ".txt"))):
+            with path.open("rb") as stream:
+                if hashlib.file_digest(stream, "sha256").hexdigest() != digest:
+                    raise ValueError("it was changed")
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ValueError(f"{path} is not as it was exported: {getattr(error, 'strerror', None) or error}") from error
+    return facts
 
 
 def search(step: Any, prefix: Array, ask: Ask) -> list[list[Hypothesis]]:
@@ -151,16 +159,14 @@ def search(step: Any, prefix: Array, ask: Ask) -> list[list[Hypothesis]]:
     lengths, stopped, rows = np.zeros((count, 1), np.int64), np.zeros((count, 1), bool), pictures[:, None].copy()
     logits, past = step(prefix, np.zeros((count, 0), np.int64), np.zeros(count, np.int64), None)
     power = np.float32(ask.length_penalty)
+    going = ~stopped
     for made in range(1, ask.max_tokens + 1):
-        going = ~stopped
         likely, log_probs = likeliest(logits, tokens[going], ask)
         kept = likely.shape[1]
         # A stopped beam has one continuation, which changes nothing: token 0 at no cost, cut off in the end.
-        options = np.full((*sums.shape, kept), NEVER, np.float32)
+        options, ids = np.full((*sums.shape, kept), NEVER, np.float32), np.zeros((*sums.shape, kept), np.int64)
         options[:, :, 0] = 0.0
-        options[going] = log_probs
-        ids = np.zeros((*sums.shape, kept), np.int64)
-        ids[going] = likely
+        options[going], ids[going] = log_probs, likely
         lengths = lengths + going
         totals = sums[:, :, None] + options
         ranks = (totals / lengths[:, :, None].astype(np.float32) ** power).reshape(len(sums), -1)
@@ -172,15 +178,8 @@ def search(step: Any, prefix: Array, ask: Ask) -> list[list[Hypothesis]]:
         stopped = np.take_along_axis(stopped, source, 1) | (token == ask.stop) | (sums == NEVER)
         finished = stopped.all(axis=1) | (made == ask.max_tokens)
         for row in np.flatnonzero(finished):
-            found[pictures[row]] = [
-                (
-                    tuple(tokens[row, beam, :length].tolist()),
-                    float(sums[row, beam] / np.float32(length) ** power),
-                    bool(stopped[row, beam]),
-                )
-                for beam, length in enumerate(lengths[row])
-                if sums[row, beam] != NEVER
-            ]
+            beams = zip(tokens[row].tolist(), sums[row] / lengths[row].astype(np.float32) ** power, lengths[row], stopped[row], strict=True)
+            found[pictures[row]] = [(tuple(ids[:length]), float(score), bool(ended)) for ids, score, length, ended in beams if score != NEVER]
         if finished.all():
             break
         pictures, tokens, sums, lengths, stopped, rows = (values[~finished] for values in (pictures, tokens, sums, lengths, stopped, rows))
@@ -201,8 +200,7 @@ def likeliest(logits: Array, tokens: Array, ask: Ask) -> tuple[Array, Array]:
     log_sum = greatest + np.log(np.exp(logits - greatest).sum(axis=1, keepdims=True))
     if tokens.shape[1] + 1 < ask.min_tokens:
         logits[:, ask.stop] = NEVER
-    size = ask.no_repeat_ngram
-    if size:
+    if size := ask.no_repeat_ngram:
         for row, ids in enumerate(tokens.tolist()):
             runs = [ids[start : start + size] for start in range(len(ids) - size + 1)]
             logits[row, [run[-1] for run in runs if run[:-1] == ids[len(ids) - size + 1 :]]] = NEVER
@@ -226,7 +224,10 @@ def opened(path: Path) -> Image.Image:
     """The picture in a file, not decoded yet. Only formats of pictures are tried; Pillow would also start on documents."""
     Image.init()
     Image.MAX_IMAGE_PIXELS = None  # judged here
-    image = Image.open(io.BytesIO(path.read_bytes()), formats=[name for name in FORMATS if name in Image.OPEN])
+    try:
+        image = Image.open(io.BytesIO(path.read_bytes()), formats=[name for name in FORMATS if name in Image.OPEN])
+    except UnidentifiedImageError as error:
+        raise ValueError("this is no picture, or of a format that is not read") from error
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"a picture of {image.width} x {image.height} pixels is more than the {MAX_PIXELS // 1_000_000} megapixels that are read")
     return image
@@ -248,8 +249,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 def eight_bits(image: Image.Image, sixteen_bits: bool) -> Image.Image:
     """Numbers of more bits in eight: by the smallest usual white that holds them."""
-    values = np.asarray(image, dtype=np.float64)
-    values = np.where(np.isfinite(values), values, 0.0)
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(values.min(initial=0.0)), float(values.max(initial=0.0))
     if sixteen_bits:
         low, high = 0.0, 65_535
@@ -261,7 +261,7 @@ def eight_bits(image: Image.Image, sixteen_bits: bool) -> Image.Image:
 
 
 def main() -> int:
-    """The command; it ends with 5 where some pictures could not be read."""
+    """The command; it ends with 5 where some pictures could not be read, with 3 where there are none or no captioner."""
     parser = argparse.ArgumentParser(description="Caption pictures.")
     parser.add_argument("pictures", nargs="+", type=Path, help="pictures, or folders of them")
     parser.add_argument("--beam", type=int, metavar="N", help="width of the beam search")
@@ -271,13 +271,18 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads; 0 for one a core")
     parser.add_argument("--json", action="store_true", help="a line of JSON each: image, caption, score, tokens")
     asked = parser.parse_args()
-    captioner = Captioner(threads=asked.threads)
+    below = (sorted(named.rglob("*")) if named.is_dir() else [named] for named in asked.pictures)
+    paths = [path for found in below for path in found if path in asked.pictures or path.suffix.lower() in SUFFIXES]
+    if not paths:
+        parser.exit(3, f"no picture is in {', '.join(map(str, asked.pictures))}\n")
+    try:
+        captioner = Captioner(threads=asked.threads)
+    except Exception as error:  # onnxruntime and tokenizers have errors of their own
+        parser.exit(3, f"this captioner cannot be used: {error}\n")
     try:
         ask = captioner.asking(asked.beam, asked.max_tokens)
     except ValueError as error:
         parser.error(str(error))
-    below = [sorted(named.rglob("*")) if named.is_dir() else [named] for named in asked.pictures]
-    paths = [path for found in below for path in found if path in asked.pictures or path.suffix.lower() in SUFFIXES]
     failed = False
     for start in range(0, len(paths), asked.batch):
         read: dict[Path, Array] = {}
@@ -287,8 +292,7 @@ def main() -> int:
             except Exception as error:  # decoders raise whatever damaged bytes lead them to
                 failed = True
                 print(f"{path}: {error}", file=sys.stderr)
-        captions = captioner.write(np.stack(list(read.values())), ask) if read else []
-        for path, found in zip(read, captions, strict=True):
+        for path, found in zip(read, captioner.write(np.stack(list(read.values())), ask) if read else (), strict=True):
             line = {"image": str(path), "caption": found.text, "score": found.score, "tokens": found.tokens}
             print(json.dumps(line, ensure_ascii=False) if asked.json else f"{path}: {found.text}", flush=True)
     return 5 if failed else 0

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePath
 
-from clipcap_cli.datasets.columns import Table
-from clipcap_cli.datasets.folders import scan, top_files
-from clipcap_cli.datasets.json_tables import read_json_lines, read_json_table
-from clipcap_cli.datasets.parquet_tables import read_parquet_table
+from clipcap_cli.datasets.files.folders import scan, top_files
 from clipcap_cli.datasets.records import ReaderOptions, Report, ignore
 from clipcap_cli.datasets.splits import is_split
-from clipcap_cli.datasets.tables import read_head
+from clipcap_cli.datasets.tables.columns import Table
+from clipcap_cli.datasets.tables.delimited import read_head
+from clipcap_cli.datasets.tables.json_tables import read_json_lines, read_json_table
+from clipcap_cli.datasets.tables.parquet_tables import read_parquet_table
 
 TEXT = (".csv", ".tsv", ".tab")
 JSON_LINES = (".jsonl", ".ndjson")

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from clipcap_cli.datasets.archives import PIECE, damaged, is_hidden, most_bytes, parts_of, tar_members, too_large
+from clipcap_cli.datasets.files.archives import PIECE, damaged, is_hidden, most_bytes, parts_of, tar_members, too_large
 from clipcap_cli.errors import InputError
 from clipcap_cli.events import Advanced, Finished, Listener, Note, Started
 from clipcap_cli.storage.atomic import make_folder, store_errors

@@ -15,12 +15,12 @@ from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
-from clipcap_cli.datasets.columns import Columns, Table, known_columns
-from clipcap_cli.datasets.folders import is_picture_name
-from clipcap_cli.datasets.json_files import bad_item, load_json
+from clipcap_cli.datasets.files.folders import is_picture_name
+from clipcap_cli.datasets.files.json_files import bad_item, load_json
+from clipcap_cli.datasets.files.text_files import text_encoding
 from clipcap_cli.datasets.records import Problem, ReaderOptions, Report
-from clipcap_cli.datasets.tables import lines_of
-from clipcap_cli.datasets.text_files import text_encoding
+from clipcap_cli.datasets.tables.columns import Columns, Table, known_columns
+from clipcap_cli.datasets.tables.delimited import lines_of
 from clipcap_cli.errors import InputError
 from clipcap_cli.storage.reading import LARGEST_FILE, check_plain
 

@@ -13,9 +13,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from clipcap_cli.datasets.folders import subfolders, top_files
+from clipcap_cli.datasets.files.folders import subfolders, top_files
+from clipcap_cli.datasets.files.text_files import MAX_BYTES, text_encoding
 from clipcap_cli.datasets.records import Problem, Report, no_tags
-from clipcap_cli.datasets.text_files import MAX_BYTES, text_encoding
 from clipcap_cli.errors import InputError
 from clipcap_cli.storage.reading import check_plain, parse_json
 

@@ -18,12 +18,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from clipcap_cli.datasets.cells import list_in, text_in, texts_in
-from clipcap_cli.datasets.columns import Columns, Table, known_columns
+from clipcap_cli.datasets.files.text_files import text_encoding
 from clipcap_cli.datasets.pictures import PICTURE_SUFFIXES
 from clipcap_cli.datasets.records import Problem, ReaderOptions, Report, no_tags
 from clipcap_cli.datasets.splits import split_name
-from clipcap_cli.datasets.text_files import text_encoding
+from clipcap_cli.datasets.tables.cells import list_in, text_in, texts_in
+from clipcap_cli.datasets.tables.columns import Columns, Table, known_columns
 from clipcap_cli.errors import InputError
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clipcap_cli.datasets.dataset import Dataset, open_dataset
+from clipcap_cli.datasets.files.text_files import text_encoding
 from clipcap_cli.datasets.records import ReaderOptions, clean_caption
 from clipcap_cli.datasets.splits import split_name
-from clipcap_cli.datasets.tables import read_head
-from clipcap_cli.datasets.text_files import text_encoding
+from clipcap_cli.datasets.tables.delimited import read_head
 from clipcap_cli.datasets.versioning import change_dataset
 from clipcap_cli.datasets.versions import Picture
 from clipcap_cli.errors import InputError

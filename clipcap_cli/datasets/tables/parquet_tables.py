@@ -12,8 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from clipcap_cli.datasets.columns import Columns, Table
 from clipcap_cli.datasets.records import Problem, Report, ignore
+from clipcap_cli.datasets.tables.columns import Columns, Table
 from clipcap_cli.errors import InputError
 from clipcap_cli.storage.reading import check_plain
 from clipcap_cli.words import size

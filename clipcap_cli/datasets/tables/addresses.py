@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Iterable
 from itertools import islice
 
-from clipcap_cli.datasets.columns import Columns, Table
-from clipcap_cli.datasets.folders import Folder
-from clipcap_cli.datasets.tables import Row
+from clipcap_cli.datasets.files.folders import Folder
+from clipcap_cli.datasets.tables.columns import Columns, Table
+from clipcap_cli.datasets.tables.delimited import Row
 from clipcap_cli.errors import InputError
 
 _LOOKED_AT = 20  # rows

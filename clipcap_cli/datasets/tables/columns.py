@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipcap_cli.datasets.folders import is_picture_name
+from clipcap_cli.datasets.files.folders import is_picture_name
 from clipcap_cli.datasets.records import ReaderOptions, Report
 from clipcap_cli.errors import InputError
 from clipcap_cli.storage.names import nearest

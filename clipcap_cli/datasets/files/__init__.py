@@ -1,0 +1,1 @@
+"""What lies in files and folders of a source, before anybody knows what it means."""

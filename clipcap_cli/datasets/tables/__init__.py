@@ -1,0 +1,1 @@
+"""Tables of captions as people have them: delimited, JSON, Parquet."""
