@@ -6,6 +6,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Processes that run tests, each on one thread; each may take 2 GB.
+WORKERS ?= 2
 export CLIPCAP_HOME ?= $(CURDIR)/.demo
 
 .PHONY: demo test lint types unit reference clean
@@ -24,7 +26,7 @@ types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 unit: $(VENV)/.installed-dev
-	$(BIN)/pytest --durations=10
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=$(WORKERS) --durations=10
 
 reference: $(VENV)/.installed-dev
 	$(BIN)/python tools/make_reference.py

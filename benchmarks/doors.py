@@ -24,6 +24,7 @@ from clipcap_cli.captioner.original import read_checkpoint
 from clipcap_cli.cli.main import main
 from clipcap_cli.datasets.adding import add_dataset
 from clipcap_cli.datasets.dataset import open_dataset, remove_dataset
+from clipcap_cli.datasets.exporting import export_dataset
 from clipcap_cli.datasets.original_pickles import read_original
 from clipcap_cli.datasets.pictures import open_picture, picture_header, to_rgb
 from clipcap_cli.embeddings.checking import check_store, facts_of
@@ -78,6 +79,7 @@ def make_doors(folder: Path) -> Iterator[Door]:
     yield from _of_captioners(folder, home)
     yield from _of_models(folder, home)
     yield from _of_sources(folder, home)
+    yield from _of_layouts(folder, home)
     yield from _of_the_store(home)
 
 
@@ -126,7 +128,7 @@ def _of_models(folder: Path, home: Home) -> Iterator[Door]:
         yield _kept(f"hf encoder, {name}", hf / name, lambda: _encode(hf, home), spoilt_json)
 
 
-def _kept(name: str, path: Path, read: Callable[[], object], spoil: Spoil) -> Door:
+def _kept(name: str, path: Path, read: Callable[[], object], spoil: Spoil = spoilt_bytes, *, is_slow: bool = True) -> Door:
     """A door of one file among others of a folder, which are good: whenever the next one is tried, this file is good again."""
     good = path.read_bytes()
 
@@ -136,7 +138,7 @@ def _kept(name: str, path: Path, read: Callable[[], object], spoil: Spoil) -> Do
         finally:
             path.write_bytes(good)
 
-    return Door(name, path, [good], read_and_mend, spoil, is_slow=True)
+    return Door(name, path, [good], read_and_mend, spoil, is_slow=is_slow)
 
 
 def _of_sources(folder: Path, home: Home) -> Iterator[Door]:
@@ -172,6 +174,26 @@ def _of_sources(folder: Path, home: Home) -> Iterator[Door]:
     for kind in ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"):
         path = folder / "picture"
         yield Door(f"picture, {kind}", path, [_picture(kind)], lambda path=path: _look(path.read_bytes()))
+
+
+def _of_layouts(folder: Path, home: Home) -> Iterator[Door]:
+    """One file of each layout that datasets come in; the others of its folder stay good."""
+    dataset = open_dataset("pictures", home=home)
+    for layout, name in (
+        ("coco", "annotations/captions_train.json"),
+        ("karpathy", "dataset_pictures.json"),
+        ("metadata-parquet", "metadata.parquet"),
+        ("parquet", "train-00000-of-00001.parquet"),
+        ("webdataset", "train-00000.tar"),
+    ):
+        source = folder / f"as-{layout}"
+        export_dataset(dataset, layout, source)
+        spoil = spoilt_json if name.endswith("json") else spoilt_bytes
+        yield _kept(f"dataset, {layout}", source / name, lambda source=source: _add_layout(source, source, home), spoil, is_slow=False)
+    for ending in (".zip", ".tar.gz", ".tar"):
+        archive = folder / f"as-archive{ending}"
+        export_dataset(dataset, "table", archive)
+        yield _kept(f"dataset, {ending[1:]} of a table", archive, lambda archive=archive: _add_layout(archive, archive, home), is_slow=False)
 
 
 def _of_the_store(home: Home) -> Iterator[Door]:
@@ -216,6 +238,16 @@ def _add(source: Path, table: Path, home: Home) -> None:
         assert all(image.path and image.path.is_relative_to(source) for image in dataset.images()), "a picture from elsewhere"
     finally:
         table.unlink()
+        if (home.datasets / "mixed").exists():
+            remove_dataset(home, "mixed")
+
+
+def _add_layout(source: Path, root: Path, home: Home) -> None:
+    try:
+        dataset = add_dataset(source, name="mixed", home=home)
+        homes = (root, home.images)
+        assert all(image.path and any(image.path.is_relative_to(of) for of in homes) for image in dataset.images()), "a picture from elsewhere"
+    finally:
         if (home.datasets / "mixed").exists():
             remove_dataset(home, "mixed")
 

@@ -10,6 +10,7 @@ from typing import Any
 from clipcap_cli.captioner.bundle import load_bundle
 from clipcap_cli.captioner.captioner import Captioner
 from clipcap_cli.captioner.models import find_captioner
+from clipcap_cli.datasets.checking import require_whole
 from clipcap_cli.datasets.dataset import Dataset, open_dataset
 from clipcap_cli.embeddings.pipeline import Embedded, embed_dataset
 from clipcap_cli.encoders.registry import load_encoder
@@ -69,10 +70,11 @@ def embed(
     Raises:
         InputError: there is no such dataset or encoder.
         MissingError: the encoder's weights or package are missing.
-        StoreError: the store cannot be written.
+        StoreError: the dataset is damaged, or the store cannot be written.
     """
     if isinstance(dataset, str):
         dataset = open_dataset(dataset, home=home)
+    require_whole(dataset.folder)
     loaded = load_encoder(encoder, home=dataset.home, device=device, events=events)
     return embed_dataset(dataset, loaded, batch_size=batch_size, workers=workers, events=events)
 

@@ -47,10 +47,12 @@ def embed(
     device: Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
 ) -> None:
     """Turn a dataset's pictures into vectors. What is there already is not made again; `clipcap train` does it by itself."""
+    from clipcap_cli.datasets.checking import require_whole
     from clipcap_cli.datasets.dataset import open_dataset
     from clipcap_cli.encoders.registry import check_spec
 
     dataset = open_dataset(name, home=home())
+    require_whole(dataset.folder)
     check_spec(encoder)
 
     from clipcap_cli.embeddings.pipeline import embed_dataset

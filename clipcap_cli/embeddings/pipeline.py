@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from clipcap_cli.datasets.checking import require_whole
 from clipcap_cli.datasets.dataset import Dataset
 from clipcap_cli.datasets.dataset import Image as DatasetImage
 from clipcap_cli.datasets.pictures import open_picture, read_picture, to_rgb
@@ -104,10 +103,9 @@ def embed_dataset(
     Raises:
         InputError: there is no such split.
         MissingError: the encoder's weights are missing.
-        StoreError: the dataset is damaged, or the store cannot be written. What was embedded until then is kept, as it is when this is interrupted.
+        StoreError: the store cannot be written. What was embedded until then is kept, as it is when this is interrupted.
     """
     began = time.monotonic()
-    require_whole(dataset.folder)
     store = open_store(dataset.home, encoder)
     ids = dataset.image_ids(split)
     places = store.places(ids)

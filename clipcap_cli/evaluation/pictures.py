@@ -8,6 +8,7 @@ from typing import Any
 
 from clipcap_cli.captioner.manifest import read_manifest
 from clipcap_cli.captioner.models import Found
+from clipcap_cli.datasets.checking import require_whole
 from clipcap_cli.datasets.dataset import Dataset, Image, open_dataset
 from clipcap_cli.datasets.records import ReaderOptions
 from clipcap_cli.embeddings.pipeline import embed_dataset
@@ -75,6 +76,7 @@ def choose_pictures(found: Found | None, name: str | None, split: str | None, re
         return _of_file(references, options)
     name = _trained_on(found, home) if name is None else name
     dataset = open_dataset(name, home=home)
+    require_whole(dataset.folder)
     if split is None and "test" not in dataset.splits():
         raise InputError(f"the dataset {name!r} has no split 'test'", hint=f"Say which: --split {' or --split '.join(dataset.splits()) or 'NAME'}.")
     return Pictures(dataset, name, split or "test", _with_captions(dataset, split or "test"))

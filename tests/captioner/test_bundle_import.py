@@ -198,6 +198,21 @@ def test_an_encoder_path_that_leads_out_of_the_bundle_is_refused(bundle: Path) -
             read_manifest(bundle)
 
 
+def test_an_onnx_export_is_called_so_in_a_tar_too(home: Home, tmp_path: Path) -> None:
+    folder = tmp_path / "food-onnx"
+    folder.mkdir()
+    for name, text in (("README.md", ""), ("caption.py", ""), ("captioner.json", '{"kind": "onnx", "format": 1}'), ("lm.onnx", "")):
+        (folder / name).write_text(text)
+    write_tar(folder, tmp_path / "food-onnx.tar", name="food-onnx")
+    for source, hint in (
+        (folder, f"python {folder / 'caption.py'} PICTURE"),
+        (tmp_path / "food-onnx.tar", "Unpack it; in its folder: python caption.py PICTURE"),
+    ):
+        with pytest.raises(InputError, match="this is an onnx export, which captions by itself and not through clipcap") as caught:
+            import_model(source, home=home)
+        assert (caught.value.where, caught.value.hint) == (str(source), hint)
+
+
 def test_what_is_not_there_is_told(home: Home, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="this file cannot be read: No such file"):
         import_model(tmp_path / "none.tar", home=home)

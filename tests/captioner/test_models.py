@@ -10,7 +10,7 @@ import pytest
 
 from clipcap_cli.captioner.bundle import save_bundle
 from clipcap_cli.captioner.captioner import Captioner
-from clipcap_cli.captioner.models import find_captioner, list_models, model_in_use, remove_model, use_model
+from clipcap_cli.captioner.models import Found, find_captioner, list_models, model_in_use, remove_model, use_model
 from clipcap_cli.errors import InputError, MissingError
 from clipcap_cli.storage.home import Home
 
@@ -57,6 +57,7 @@ def test_a_name_means_a_model_then_a_run_then_a_folder(home: Home) -> None:
     assert find_captioner("sea", home).path == home.runs / "sea" / "best"
     assert find_captioner(str(home.models / "birds"), home).kind == "bundle"
     assert find_captioner(str(home.runs / "sea"), home).path == home.runs / "sea" / "best"
+    assert find_captioner("runs/sea", home) == Found(home.runs / "sea" / "best", "run", "sea", "it is the run of that name")
 
 
 def test_what_is_not_there_is_told_with_what_could_have_been_meant(home: Home, tmp_path: Path) -> None:

@@ -112,6 +112,8 @@ def test_nothing_typed_shows_the_help_and_is_a_usage_error(clipcap: Clipcap) -> 
         ("caption --beam 3 --nucleus a.jpg", "exclude each other"),
         ("train", "Missing argument 'RECIPE|RUN'"),
         ("embed food --wrkers 3", "--workers"),
+        ("train quickstart train.epochs", "'train.epochs' does not set a key"),
+        ("eval food --decode beams", "'beams' does not set a key"),
     ],
 )
 def test_usage_errors_end_with_2_and_one_message(line: str, expected: str, clipcap: Clipcap) -> None:
@@ -120,6 +122,31 @@ def test_usage_errors_end_with_2_and_one_message(line: str, expected: str, clipc
     assert expected in said.err
     assert said.err.count("Error:") == 1
     assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("train", "quickstart", "--dataset", ""),
+        ("train", "quickstart", "--dataset="),
+        ("train", "quickstart", ""),
+        ("sweep", "quickstart", "train.lr=1,2", "--dataset", ""),
+        ("eval", "food", "--dataset", ""),
+        ("eval", "food", "--split", ""),
+        ("runs", "compare", "food", "food-2", "--dataset", ""),
+        ("caption", "a.jpg", "--ban", "a", "--ban", ""),
+        ("model", "remove", "", "--yes"),
+        ("dataset", "add", ""),
+        ("dataset", "list", "--home", ""),
+        ("--home", "", "dataset", "list"),
+    ],
+)
+def test_what_was_left_empty_is_never_taken_for_what_was_not_said(line: tuple[str, ...], clipcap: Clipcap, home: Home) -> None:
+    said = clipcap(*line)
+    assert (said.code, said.out) == (2, "")
+    assert said.err.splitlines()[-1].startswith("Error: Invalid value for ")
+    assert said.err.splitlines()[-1].endswith(": it is empty")
+    assert not home.root.exists()
 
 
 def test_common_options_may_stand_before_or_after_the_command(clipcap: Clipcap) -> None:

@@ -51,6 +51,40 @@ def test_check_fails_for_what_cannot_be_had(clipcap: Clipcap) -> None:
     assert levels == {"recipe": "good", "dataset": "warn", "encoder": "fail", "language model": "fail"}
 
 
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("name=CON", "name: 'CON' cannot name a run: it is a device on Windows. Choose another name, such as CON-1."),
+        ("name=../x", "name: '../x' cannot name a run. Use letters, digits, '.', '-' and '_'"),
+        ("name=", "name has no value: write one, or leave the key out"),
+        ("train.epochs=", "train.epochs has no value: write one, or leave the key out"),
+    ],
+)
+def test_a_value_that_cannot_be_is_answered_with_what_can(typed: str, told: str, clipcap: Clipcap) -> None:
+    said = clipcap("recipe", "check", "quickstart", typed)
+    assert said.code == 3
+    assert f"command line: {told}" in said.err
+
+
+@pytest.mark.parametrize("command", ["train", "recipe check", "recipe show"])
+def test_a_file_that_is_not_there_and_a_folder_are_called_what_they_are(
+    command: str, clipcap: Clipcap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "folder.yaml").mkdir()
+    for name, told in (
+        ("nosuch.yaml", "there is no such file"),
+        ("./nosuch", "there is no such file"),
+        ("pictures", "this is a folder, not a recipe"),
+        ("./pictures", "this is a folder, not a recipe"),
+        ("folder.yaml", "this is a folder, not a recipe"),
+    ):
+        said = clipcap(*command.split(), name)
+        assert (said.code, said.err.splitlines()[0]) == (3, f"Error: {name}: {told}")
+    assert "Did you mean 'quickstart'?" in clipcap(*command.split(), "quikstart.yml").err
+
+
 def test_check_names_the_published_model_that_a_recipe_starts_from(clipcap: Clipcap) -> None:
     said = clipcap("recipe", "check", "food-from-coco", "--json")
     [init] = [finding for finding in json.loads(said.out) if finding["subject"] == "init"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 
 from clipcap_cli.recipe import dump_recipe, load_recipe
 from clipcap_cli.storage.home import Home
-from clipcap_cli.training.runs import Run, RunInfo
+from clipcap_cli.training.runs import Run, RunInfo, run_lock
 
 Clipcap = Callable[..., Any]
 
@@ -75,6 +76,58 @@ def test_a_run_chosen_by_a_score_shows_it(clipcap: Clipcap, run: Run) -> None:
         ["300", "2.000", "0.875", "best"],
     ]
     assert json.loads(clipcap("runs", "show", "food", "--json").out)["best_score"] == 0.875
+
+
+def test_a_run_that_is_training_or_was_killed_shows_how_far_it_has_come(clipcap: Clipcap, run: Run) -> None:
+    run.write_info(replace(run.info, status="running", steps=0, ended_because=""))
+    assert "200 of 1,000" in clipcap("runs", "list").out
+    with run_lock(run):
+        said = clipcap("runs", "show", "food").out
+    assert "food: running\n" in said
+    assert "steps          200 of 1,000" in said
+    checkpoint = run.path / "checkpoints" / "step-00000250"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "captioner.json").write_text("{}")
+    said = clipcap("runs", "show", "food").out
+    assert "food: broken off\n" in said
+    assert "steps          250 of 1,000" in said
+    assert json.loads(clipcap("runs", "list", "--json").out)[0]["steps"] == 250
+
+
+@pytest.mark.parametrize("name", ["runs/food", "runs/food/", "FOLDER"])
+def test_a_run_is_meant_by_its_place_too(name: str, clipcap: Clipcap, run: Run) -> None:
+    name = str(run.path) if name == "FOLDER" else name
+    shown = clipcap("runs", "show", name)
+    assert (shown.code, shown.out) == (0, clipcap("runs", "show", "food").out)
+    assert "run 'food' has no lock" in clipcap("runs", "verify", name).err
+    assert clipcap("runs", "remove", name, "--yes").out == "The run food is removed.\n"
+    assert not run.path.exists()
+
+
+def test_a_run_that_is_not_there_is_named_without_its_place(clipcap: Clipcap, run: Run) -> None:
+    for command in (("runs", "show"), ("runs", "verify"), ("runs", "remove"), ("train",), ("train", "--resume")):
+        said = clipcap(*command, "runs/fod")
+        assert (said.code, said.err.splitlines()[0]) == (3, "Error: there is no run named 'fod'")
+        assert "Did you mean 'food'?" in said.err
+
+
+def test_whoever_goes_on_with_what_is_not_there_is_told_of_runs_and_recipes(clipcap: Clipcap, run: Run) -> None:
+    run.path.rename(run.path.with_name("k9"))
+    said = clipcap("train", "k8", "--resume")
+    assert (said.code, said.err) == (3, "Error: there is no run or recipe named 'k8'\n  Did you mean 'k9'? `clipcap runs list` lists them.\n")
+    said = clipcap("train", "something-else", "--resume")
+    assert all(name in said.err for name in ("k9", "quickstart"))
+
+
+def test_on_a_read_only_store_the_hint_fits_what_is_removed_too(clipcap: Clipcap, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(run.path))
+
+    monkeypatch.setattr("clipcap_cli.storage.atomic.os.rename", refuse)
+    said = clipcap("runs", "remove", "food", "--yes")
+    assert said.code == 6
+    assert "Give yourself permission to write there, or choose another place" in said.err
+    assert run.path.exists()
 
 
 def test_remove_asks_first_and_needs_yes_where_nobody_can_answer(clipcap: Clipcap, run: Run) -> None:

@@ -71,6 +71,15 @@ def test_a_sweep_is_removed_with_its_runs_and_its_data_stays(clipcap: Clipcap, c
     assert clipcap("runs", "remove", "rates", "--yes").code == 3
 
 
+@pytest.mark.parametrize("asked", [("train.epochs=2",), ("train.lr=1,2",), ("--random", "3"), ("--name", "other")])
+def test_a_sweep_that_goes_on_keeps_its_values(asked: tuple[str, ...], clipcap: Clipcap, home: Home) -> None:
+    (home.sweeps / "rates").mkdir(parents=True)
+    (home.sweeps / "rates" / "sweep.json").write_text("{}")
+    said = clipcap("sweep", "rates", *asked)
+    assert (said.code, said.err.splitlines()[0]) == (3, "Error: rates: a sweep that goes on keeps its values and its name")
+    assert "`clipcap sweep rates`" in said.err
+
+
 def test_a_trial_that_fails_is_listed_with_its_reason_and_the_others_stand(clipcap: Clipcap, colours: None) -> None:
     said = clipcap(*COMMON, "train.lr=1e-3,1e30", "--quiet")
     assert said.code == 5
@@ -94,6 +103,9 @@ def test_drawn_trials_are_a_sweep_too(clipcap: Clipcap, colours: None) -> None:
         (("train.lr=1,2", "--seed", "3"), 2, "--random"),
         (("train.lr=1,2", "--random", "0"), 2, "--random"),
         ((), 3, "nothing varies"),
+        (("train.lr=1", "train.kind=2"), 3, "unknown key 'train.kind'"),
+        (("train.kind=1..2", "--random", "3"), 3, "unknown key 'train.kind'"),
+        (("train.lr",), 2, "'train.lr' does not set a key"),
         (("train.lr=1,-2",), 3, "train.lr: input should be greater than 0, not -2"),
         (("train.epoch=1,2",), 3, "did you mean 'epochs'?"),
         (("train.lr=1,2", "--dataset", "nothere"), 3, "there is no dataset named 'nothere'"),

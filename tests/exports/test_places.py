@@ -9,8 +9,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from said import Said
 
 import clipcap_cli
+from clipcap_cli.captioner.importing import import_model
 from clipcap_cli.captioner.manifest import read_manifest
 from clipcap_cli.errors import ClipcapError, InputError, StoreError
 from clipcap_cli.storage.home import Home
@@ -142,6 +144,24 @@ def test_the_room_and_the_function_of_one_name_do_not_hide_each_other(home: Home
     assert clipcap_cli.export("words", home=home) == Path("words")
 
 
+def tops(tar: Path) -> set[str]:
+    with tarfile.open(tar) as archive:
+        return {member.name.partition("/")[0] for member in archive}
+
+
+def test_a_tar_unpacks_into_a_folder_of_its_own_name_and_comes_in_whatever_that_is(words: Path, home: Home) -> None:
+    for output, folder in ((None, "words"), ("sc.tar", "sc"), ("v1.2.tar", "v1.2"), ("of mine!.tar", "of-mine"), ("bare", "bare")):
+        assert tops(Path(clipcap_cli.export("words", output=output, tar=True, home=home))) == {folder}
+    (words / "sc.tar").rename(words / "other.tar")
+    assert import_model(words / "other.tar", home=home) == "other"
+
+
+def test_the_bundle_in_this_folder_is_hinted_at_and_not_the_model_of_its_name(clipcap: Callable[..., Said], words: Path) -> None:
+    assert clipcap("export", "words").err.splitlines()[-1] == "Next: clipcap caption PICTURE --model ./words"
+    assert clipcap("export", "words", "--output", "out/words").err.splitlines()[-1] == "Next: clipcap caption PICTURE --model out/words"
+    assert clipcap("export", "words", "--tar").err.splitlines()[-1] == "Next: clipcap model import words.tar"
+
+
 @pytest.mark.parametrize("tar", [False, True])
 def test_an_onnx_folder_is_put_in_its_place_like_any_other(tar: bool, words: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
@@ -157,7 +177,9 @@ def test_an_onnx_folder_is_put_in_its_place_like_any_other(tar: bool, words: Pat
     for overwrite in (False, True):
         assert clipcap_cli.export("words", "onnx", int8=True, tar=tar, overwrite=overwrite, home=home) == Path("words-onnx.tar" if tar else "words-onnx")
     assert asked == [(4, True, "words")] * 2
-    if not tar:
+    if tar:
+        assert tops(words / "words-onnx.tar") == {"words-onnx"}
+    else:
         assert sorted(path.relative_to(words).as_posix() for path in words.rglob("*.json")) == [
             "words-onnx/captioner.json",
             "words-onnx/tokenizer/tokenizer.json",

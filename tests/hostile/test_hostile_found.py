@@ -101,7 +101,8 @@ def test_a_caption_of_no_picture(row: int | None, stage: Stage) -> None:
     table = pq.ParquetFile(path).read()
     pq.write_table(table.set_column(0, "row", pa.array([row, *range(len(table) - 1)], pa.int32())), stage.work / "captions.parquet")
     replace(path, (stage.work / "captions.parquet").read_bytes())
-    assert "is damaged" in stage.refuses("dataset", "show", "pictures", codes=(6,)).err
+    for line in (("dataset", "export", "pictures", "--format", "table", "--output", stage.work / "out"), ("dataset", "check", "pictures")):
+        assert "is damaged" in stage.refuses(*line, codes=(6,)).err
 
 
 def test_an_index_with_a_text_that_is_none(stage: Stage) -> None:

@@ -87,7 +87,7 @@ def test_wrong_questions_get_a_sentence_and_change_nothing(road: Road, clipcap: 
         (["quickstart", "--metric", "cidr"], 3, "did you mean 'cider'?"),
         (["quickstart", "--dataset", "shape"], 3, "Did you mean 'shapes'?"),
         (["quickstart", "--decode", "beems=3", "--split", "train"], 3, "did you mean 'beams'?"),
-        (["quickstart", "--decode", "beams", "--split", "train"], 3, "does not set a key"),
+        (["quickstart", "--decode", "beams", "--split", "train"], 2, "does not set a key"),
         (["nobody"], 3, "no model or run named 'nobody'"),
         ([predictions], 3, "Add --dataset NAME (`clipcap eval` also takes --references FILE)."),
         ([broken, "--dataset", "shapes", "--split", "train"], 3, "this is not JSON"),

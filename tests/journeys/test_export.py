@@ -58,12 +58,12 @@ def test_exporting_changes_nothing_in_the_store(road: Road, clipcap: Clipcap, tm
 
 
 def test_python_gives_the_same_file_as_the_command(road: Road, clipcap: Clipcap, tmp_path: Path) -> None:
-    assert clipcap("export", "quickstart", "--tar", "--output", tmp_path / "a.tar").code == 0
-    made = clipcap_cli.export("quickstart", "bundle", tmp_path / "b.tar", tar=True, home=Home(road.home))
-    assert (tmp_path / "a.tar").read_bytes() == Path(made).read_bytes()
+    assert clipcap("export", "quickstart", "--tar", "--output", tmp_path / "a" / "food.tar").code == 0
+    made = clipcap_cli.export("quickstart", "bundle", tmp_path / "b" / "food.tar", tar=True, home=Home(road.home))
+    assert (tmp_path / "a" / "food.tar").read_bytes() == Path(made).read_bytes()
     with tarfile.open(made) as archive:
         assert {member.mtime for member in archive} == {0}
-        assert {member.name.partition("/")[0] for member in archive} == {"quickstart"}
+        assert {member.name.partition("/")[0] for member in archive} == {"food"}
 
 
 def test_what_the_original_code_cannot_have_is_said(road: Road, clipcap: Clipcap, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_bad_input_gets_a_sentence(clipcap: Clipcap, tmp_path: Path) -> None:
     said = clipcap("dataset", "export", "shared", "--output", tmp_path / "x.pkl")
     assert (said.code, "pictures of shared have no embedding by openai:ViT-B/32" in said.err) == (3, True)
     assert "clipcap embed shared --encoder openai:ViT-B/32 --import FILE.pkl" in said.err
-    said = clipcap("dataset", "export", "shared", "--output", tmp_path, "--overwrite")
+    said = clipcap("dataset", "export", "shared", "--format", "original", "--output", tmp_path, "--overwrite")
     assert (said.code, "is a folder" in said.err) == (3, True)
 
 

@@ -72,6 +72,7 @@ def test_wide_ranges_are_drawn_by_their_logarithm_and_narrow_ones_evenly():
     [
         ((), "nothing varies"),
         (("train.lr=1e-5",), "nothing varies"),
+        (("train.learning_rat=1e-5",), "unknown key 'train.learning_rat'"),
         (("train.lr=1,2", "train.lr=3,4"), "'train.lr' is there twice"),
         (("train.lr",), "'train.lr' does not set a key"),
         (("train.lr=1,2,",), "a value of 'train.lr' is missing"),
@@ -105,6 +106,7 @@ def test_a_mistake_in_an_axis_is_told(typed, told):
         ("train.lr=1e-5..1e-3,1", 3, "has a range beside other values"),
         ("train.lr=-1..1", 3, "train.lr: input should be greater than 0, not -1"),
         ("train.epochs=1..3", 4, "only 3 were found"),
+        ("train.kind=1..2", 4, "unknown key 'train.kind'"),
         ("train.lr=1,2,3", 4, "only 3 were found"),
         ("train.lr=1e-5..1e-3", 501, "501 trials"),
     ],

@@ -205,6 +205,31 @@ def test_the_same_line_with_resume_goes_on_or_begins(colours, home, monkeypatch)
         face.train("runs/quickstart", {"seed": 1}, resume=True, home=home)
 
 
+def test_a_finished_run_that_has_the_name_of_a_recipe_says_how_the_recipe_is_meant(colours, home, monkeypatch):
+    face.train("quickstart", settings(train__epochs=1), home=home)
+    for name, told in (("quickstart", True), ("runs/quickstart", False)):
+        heard = []
+        face.train(name, resume=True, home=home, events=heard.append)
+        texts = [event.text for event in heard if isinstance(event, Note)]
+        assert "quickstart has finished already (all epochs done)" in texts
+        assert ("this is the run 'quickstart'; `clipcap train quickstart`, without --resume, trains the recipe of that name anew" in texts) is told
+
+
+def test_a_recipe_that_is_begun_anew_while_a_run_of_it_waits_is_told_so(colours, home):
+    recipe = settings(train__epochs=2)
+
+    def notes_of(recipe):
+        heard = []
+        face.train("quickstart", recipe, home=home, events=heard.append)
+        return [event.text for event in heard if isinstance(event, Note) and "waits at step" in event.text]
+
+    waiting = face.train("quickstart", recipe, home=home, stop_after=2)
+    waiting.write_info(replace(waiting.info, status="running"))  # as a kill leaves it
+    assert notes_of({**recipe, "seed": 1}) == []
+    assert notes_of(recipe) == ["the run 'quickstart' of this very recipe waits at step 2; to go on with it: clipcap train quickstart --resume"]
+    assert notes_of(recipe) == []  # the newest one has finished
+
+
 @given(captions=st.integers(1, 500), batch_size=st.integers(1, 4), skip=st.integers(0, 200), seed=st.integers(0, 9))
 def test_batches_that_are_left_out_change_nothing_of_those_behind(captions, batch_size, skip, seed):
     class Unmeasured:

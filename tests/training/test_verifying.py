@@ -74,6 +74,13 @@ def test_data_that_is_gone_is_lost(run, home):
     assert "there is no dataset named 'colours'" in found.lost[0]
 
 
+def test_data_that_is_damaged_is_called_so_and_the_encoder_is_not_blamed(run, colours):
+    table = colours.folder / "captions.parquet"
+    table.write_bytes(table.read_bytes()[:-8])
+    [sentence] = verify_run(run).lost
+    assert sentence.startswith(f"the data is damaged: {table}")
+
+
 def test_a_run_that_came_out_otherwise_is_named_with_its_first_step(run, home):
     other = train("quickstart", settings(encoder__noise=0.1, train__dropout=0.1, train__epochs=2, seed=1), home=home)
     alike = sameness(run, other)
@@ -102,7 +109,9 @@ def test_the_command_says_what_differs_and_ends_with_five_where_that_decides(run
     said = clipcap("runs", "verify", "quickstart", "--json")
     assert said.code == 0, said.err
     assert json.loads(said.out) == {"run": "quickstart", "can_be_made_again": True, "differences": [], "lost": [], "made_again": {}}
-    assert "are what they were" in clipcap("runs", "verify", "quickstart").out
+    said = clipcap("runs", "verify", "runs/quickstart").out
+    assert "are what they were" in said
+    assert "their files were not read: `clipcap cache verify pictures` reads them" in said
     remove_dataset(home, "colours")
     said = clipcap("runs", "verify", "quickstart")
     assert said.code == 5

@@ -70,15 +70,15 @@ class Captioner:
     """
 
     def __init__(self, folder: str | Path = HERE, *, threads: int = 0, providers: Sequence[str] = ("CPUExecutionProvider",)) -> None:
-        self.folder = Path(folder)
-        self.facts = checked(self.folder)
+        folder = Path(folder)
+        self.facts = checked(folder)
         self.ask = Ask(**self.facts["decode"])
-        self._tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         options = SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors
         self._encoder, self._mapper, self._lm = (
-            InferenceSession(self.folder / f"{it}.onnx", options, providers=providers) for it in ("encoder", "mapper", "lm")
+            InferenceSession(folder / f"{name}.onnx", options, providers=list(providers)) for name in ("encoder", "mapper", "lm")
         )
         self._inputs, self._outputs = ([value.name for value in values] for values in (self._lm.get_inputs(), self._lm.get_outputs()))
         self._empty = [OrtValue.ortvalue_from_numpy(np.zeros((1, it.shape[1], 0, it.shape[3]), np.float32)) for it in self._lm.get_inputs()[3:]]
@@ -165,8 +165,7 @@ def search(step: Any, prefix: Array, ask: Ask) -> list[list[Hypothesis]]:
         kept = likely.shape[1]
         # A stopped beam has one continuation, which changes nothing: token 0 at no cost, cut off in the end.
         options, ids = np.full((*sums.shape, kept), NEVER, np.float32), np.zeros((*sums.shape, kept), np.int64)
-        options[:, :, 0] = 0.0
-        options[going], ids[going] = log_probs, likely
+        options[:, :, 0], options[going], ids[going] = 0.0, log_probs, likely
         lengths = lengths + going
         totals = sums[:, :, None] + options
         ranks = (totals / lengths[:, :, None].astype(np.float32) ** power).reshape(len(sums), -1)
@@ -251,10 +250,8 @@ def eight_bits(image: Image.Image, sixteen_bits: bool) -> Image.Image:
     """Numbers of more bits in eight: by the smallest usual white that holds them."""
     values = np.nan_to_num(np.asarray(image, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(values.min(initial=0.0)), float(values.max(initial=0.0))
-    if sixteen_bits:
-        low, high = 0.0, 65_535
-    elif low >= 0.0:
-        usual = (1.0, 255, 65_535) if image.mode == "F" else (255, 65_535)
+    if low >= 0.0:
+        usual = (65_535,) if sixteen_bits else (1.0, 255, 65_535) if image.mode == "F" else (255, 65_535)
         low, high = 0.0, next((white for white in usual if high <= white), high)
     scaled = (values - low) * (255 / (high - low)) if high > low else np.zeros_like(values)
     return Image.fromarray(np.rint(scaled).astype(np.uint8))

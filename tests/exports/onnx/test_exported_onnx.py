@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -62,6 +63,59 @@ def test_the_folder_writes_the_tokens_that_torch_writes(beams: int, exported: Ex
     agree(ours, theirs)
     for caption, other in zip(ours, theirs, strict=True):
         assert [text for text, _ in caption.candidates] == [candidate.text for candidate in other.candidates]
+
+
+class Program:
+    """The caption.py of a copy of the folder, as a command."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self._monkeypatch, self._capsys = folder, monkeypatch, capsys
+
+    def __call__(self, *arguments: object) -> Said:
+        self._monkeypatch.setattr("sys.argv", ["caption.py", *map(str, arguments)])
+        try:
+            code = import_program(self.folder).main()
+        except SystemExit as ended:
+            code = ended.code
+        said = self._capsys.readouterr()
+        return Said(code, said.out, said.err)
+
+
+@pytest.fixture
+def copied(exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
+    return Program(shutil.copytree(exported.folder, tmp_path / "food-onnx"), monkeypatch, capsys)
+
+
+def test_caption_py_names_the_picture_that_cannot_be_read(copied: Program, tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"not a picture")
+    said = copied(FOOD[0], tmp_path / "broken.jpg", "--greedy")
+    assert (said.code, said.err) == (5, f"{tmp_path / 'broken.jpg'}: this is no picture, or of a format that is not read\n")
+    assert said.out.startswith(f"{FOOD[0]}: ")
+
+
+def test_caption_py_says_that_a_folder_has_no_pictures(copied: Program, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert copied(tmp_path / "empty") == Said(3, "", f"no picture is in {tmp_path / 'empty'}\n")
+
+
+@pytest.mark.parametrize("name", ["captioner.json", "encoder.onnx", "lm.onnx", "mapper.onnx", "tokenizer.json"])
+def test_caption_py_refuses_a_folder_that_is_not_whole(name: str, copied: Program) -> None:
+    path = copied.folder / name
+    written = path.read_bytes()
+    for spoil, why in (
+        (lambda: path.write_bytes(written[:-9]), "Expecting" if name == "captioner.json" else "it was changed"),
+        (path.unlink, "No such file or directory"),
+    ):
+        spoil()
+        said = copied(FOOD[0])
+        assert (said.code, said.out) == (3, "")
+        assert said.err.startswith(f"this captioner cannot be used: {path} is not as it was exported: {why}")
+        assert said.err.count("\n") == 1
+
+
+def test_caption_py_may_be_changed(copied: Program) -> None:
+    (copied.folder / "caption.py").write_text((copied.folder / "caption.py").read_text(encoding="utf-8") + "# mine\n", encoding="utf-8")
+    assert copied(FOOD[0], "--greedy").code == 0
 
 
 @pytest.mark.slow
