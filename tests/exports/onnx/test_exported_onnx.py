@@ -103,7 +103,7 @@ def test_caption_py_refuses_a_folder_that_is_not_whole(name: str, copied: Progra
     path = copied.folder / name
     written = path.read_bytes()
     for spoil, why in (
-        (lambda: path.write_bytes(written[:-9]), "Expecting" if name == "captioner.json" else "it was changed"),
+        (lambda: path.write_bytes(written[:-9]), "Unterminated string" if name == "captioner.json" else "it was changed"),
         (path.unlink, "No such file or directory"),
     ):
         spoil()
