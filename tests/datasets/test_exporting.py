@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -124,3 +125,21 @@ def test_an_archive_holds_what_the_folder_would(dataset: Dataset, tmp_path: Path
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
         assert "captions.csv" in archive.namelist()
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
+FOOD = Path(__file__).resolve().parents[2] / "examples" / "food"
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Real JPEGs; with CLIPCAP_LAYOUTS=FOLDER those of any other source."""
+    home = Home(tmp_path_factory.mktemp("real"))
+    return add_dataset(os.environ.get("CLIPCAP_LAYOUTS", FOOD), name="real", home=home)
+
+
+@pytest.mark.parametrize("layout", WRITERS)
+def test_real_pictures_go_out_and_come_in_again(layout: str, real: Dataset, tmp_path: Path) -> None:
+    export_dataset(real, layout, tmp_path / "out", link=True)
+    again = add_dataset(tmp_path / "out", home=Home(tmp_path / "other"))
+    assert (again.pictures, again.captions, again.splits()) == (real.pictures, real.captions, real.splits())
+    assert told(again) == told(real)
