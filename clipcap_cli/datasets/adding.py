@@ -242,7 +242,7 @@ def _add(found: Source, name: str, before: Dataset | None, home: Home, provenanc
     change, added_in = "", tuple[int, ...]()
     if before is not None and before.is_changed and not replace_all:
         pictures, change, added_in = _only_new(before, pictures, events), "what is new in the source joined what was changed here", before.added_in
-    contents = Contents(pictures, problems, found.evidence.layout, found.evidence.reason, ADDED, change, added_in, splits_by)
+    contents = Contents(pictures, problems, found.evidence.layout, found.evidence.reason, ADDED, change, added_in, splits_by, bool(change))
     if before is not None and before.digest == contents.digest and not (replace_all and check_version(before.folder, lambda _: None)):
         if old is not None and replace(manifest, current=old.current) != old:
             write_manifest(home.datasets / name, replace(manifest, current=old.current))
@@ -287,12 +287,19 @@ def _decider(manifest: Manifest, home: Home, earlier: Mapping[str, str | None], 
 
 
 def _only_new(before: Dataset, pictures: list[Picture], events: Listener) -> list[Picture]:
-    """A version that was changed here keeps its changes: the pictures that the source had when it was last added are left as they are, or left out."""
+    """A version that was changed here keeps its changes: of the source come pictures that are new, and files that are other pictures by now."""
     versions = [open_dataset(before.name, home=before.home, version=number) for number in before.added_in]
     known = {image_id.decode() for version in versions for image_id in version.image_ids()}
-    kept = before.entries()
-    new = [picture for picture in pictures if picture.image_id not in known]
-    events(Note(f"{before.name} was changed here and keeps that: {count(len(new), 'new picture')}; --replace takes the source as it is now"))
+    in_source = {picture.path: picture for picture in pictures}
+    kept, changed = [], 0
+    for picture in before.entries():
+        now = in_source.get(picture.path, picture)
+        changed += now.image_id != picture.image_id
+        kept.append(picture if now.image_id == picture.image_id else replace(now, split=picture.split))
+    paths = {picture.path for picture in kept}
+    new = [picture for picture in pictures if picture.image_id not in known and picture.path not in paths]
+    told = f"{count(len(new), 'new picture')}{f', {changed:,} changed' if changed else ''}"
+    events(Note(f"{before.name} was changed here and keeps its captions: {told}; --replace takes the source as it is now"))
     return sorted([*kept, *new], key=lambda picture: picture.name)
 
 

@@ -69,6 +69,7 @@ class Dataset:
         change: what that changed, a sentence for people.
         added_in: the versions in which pictures of the source came in.
         splits_by: what decided the splits: source, hash or rule.
+        is_changed: whether pictures or captions are others than the source's, since they were changed here.
         pictures, captions: how many.
         split_counts: pictures by split.
         problem_counts: problems by kind, the most frequent first; severity_counts: by severity.
@@ -85,6 +86,7 @@ class Dataset:
     change: str
     added_in: tuple[int, ...]
     splits_by: str
+    is_changed: bool
     pictures: int
     captions: int
     split_counts: Mapping[str, int] = field(compare=False)
@@ -105,11 +107,6 @@ class Dataset:
             StoreError: dataset.json is missing or damaged.
         """
         return read_manifest(self.home.datasets / self.name)
-
-    @property
-    def is_changed(self) -> bool:
-        """Whether it says something else than its source, since it was changed here."""
-        return bool(self.change)
 
     def entries(self) -> list[Picture]:
         """The pictures as the version's files have them, with sizes and tags, in their order.
@@ -253,6 +250,7 @@ def open_dataset(name: str, *, home: Home | None = None, version: int | None = N
             made_by=str(facts.get("made_by", "add")),
             change=str(facts.get("change", "")),
             splits_by=str(facts.get("splits_by", "source")),
+            is_changed=bool(facts.get("is_changed", False)),
             added_in=tuple(map(int, facts.get("added_in", [number]))),
             pictures=facts["pictures"],
             captions=facts["captions"],

@@ -31,6 +31,7 @@ class Contents:
         change: what it changed, a sentence for people; "" where it was added.
         added_in: the versions in which pictures of the source came in, but for a new one that is added.
         splits_by: what decided the splits: source, hash or rule.
+        is_changed: whether pictures or captions are others than the source's, since they were changed here.
     """
 
     pictures: Sequence[Picture]
@@ -41,6 +42,7 @@ class Contents:
     change: str = ""
     added_in: tuple[int, ...] = ()
     splits_by: str = "source"
+    is_changed: bool = False
 
     @property
     def digest(self) -> str:
@@ -71,6 +73,7 @@ def put_version(home: Home, manifest: Manifest, contents: Contents) -> Dataset:
         "made_by": contents.made_by,
         "change": contents.change,
         "splits_by": contents.splits_by,
+        "is_changed": contents.is_changed,
         "added_in": [*contents.added_in, *([number] if contents.made_by == ADDED else [])],
         "digest": contents.digest,
     }
@@ -95,6 +98,7 @@ def change_dataset(
     change: str,
     manifest: Manifest | None = None,
     splits_by: str | None = None,
+    is_changed: bool = True,
     events: Listener = silent,
 ) -> Dataset:
     """Make a version of a dataset that has other pictures, captions or splits.
@@ -105,6 +109,7 @@ def change_dataset(
         change: what it changes, a sentence for people.
         manifest: what dataset.json says from now on, if that changes.
         splits_by: what decides the splits from now on, if that changes.
+        is_changed: whether pictures or captions are others than the source's from now on.
 
     Returns:
         The new version; the dataset as it is if nothing differs.
@@ -115,7 +120,9 @@ def change_dataset(
     """
     if not pictures:
         raise InputError(f"nothing of {dataset.name!r} would be left, so nothing was changed", hint="Look at `clipcap dataset show` and choose otherwise.")
-    contents = Contents(pictures, dataset.problems(), dataset.layout, dataset.reason, made_by, change, dataset.added_in, splits_by or dataset.splits_by)
+    contents = Contents(
+        pictures, dataset.problems(), dataset.layout, dataset.reason, made_by, change, dataset.added_in, splits_by or dataset.splits_by, is_changed
+    )
     with changing(dataset.home, dataset.name, events):
         now = read_manifest(dataset.home.datasets / dataset.name)
         if now.current != dataset.version:
@@ -136,4 +143,6 @@ def restore_version(dataset: Dataset, version: int, *, events: Listener = silent
         StoreError: the dataset is damaged, or was changed meanwhile.
     """
     old = open_dataset(dataset.name, home=dataset.home, version=version)
-    return change_dataset(dataset, old.entries(), made_by="restore", change=f"back to version {version}", splits_by=old.splits_by, events=events)
+    return change_dataset(
+        dataset, old.entries(), made_by="restore", change=f"back to version {version}", splits_by=old.splits_by, is_changed=True, events=events
+    )

@@ -88,7 +88,10 @@ def sync_folder(folder: Path) -> None:
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it, as far as they are not there, so that they survive a power cut."""
     absent = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # /proc and its like: what is above is there, and takes no folders
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder)) from error
     for path in reversed(absent):
         sync_folder(path.parent)
 

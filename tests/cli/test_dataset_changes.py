@@ -158,7 +158,7 @@ def test_adding_again_keeps_what_was_changed_here_and_brings_what_is_new(clipcap
         stream.write("\nnew.png,a purple picture,train")
     said = clipcap("dataset", "add", colours)
     assert said.code == 0, said.err
-    assert "keeps that: 1 new picture" in said.err
+    assert "keeps its captions: 1 new picture" in said.err
     assert len(captions_of(home)) == 13
     assert "nothing has changed" in clipcap("dataset", "add", colours).err
     assert clipcap("dataset", "filter", "colours", "--unlike", "purple").code == 0
@@ -281,7 +281,9 @@ def test_what_a_check_finds_can_be_filtered_out_and_mended(clipcap: Clipcap, tmp
     assert said.code == 5
     for told in ("damaged-picture", "mojibake", "file-name", "clipcap dataset"):
         assert told in said.out, said.out
-    assert clipcap("dataset", "check", "scenes", "--fix").code == 0
+    mended = clipcap("dataset", "check", "scenes", "--fix")
+    assert (mended.code, "mojibake 1, html-entity 1 mended" in mended.out) == (5, True), "what cannot be mended so is left"
+    assert "mojibake:" not in mended.out
     assert captions_of(home, "scenes")["0.jpg"] == ("a café with & without a terrace",)
     kinds = [finding["kind"] for finding in json.loads(clipcap("dataset", "check", "scenes", "--json").out)["findings"]]
     assert "mojibake" not in kinds
@@ -341,3 +343,46 @@ def test_captions_that_do_not_fit_their_picture_are_filtered_by_an_encoder(
     assert said.code == 0, said.err
     assert "1 caption and 1 picture left out" in said.out
     assert "red0.png" not in captions_of(home)
+
+
+def test_a_split_is_no_change_of_captions_the_source_still_counts(clipcap: Clipcap, colours: Path, home: Home) -> None:
+    assert clipcap("dataset", "split", "colours", "--shares", "50,50", "--anew").code == 0
+    before = {image.name: image.split for image in open_dataset("colours", home=home).images()}
+    metadata = colours / "metadata.csv"
+    metadata.write_text(metadata.read_text().replace("red0.png,a red picture", "red0.png,a scarlet picture"))
+    assert clipcap("dataset", "add", colours).code == 0
+    assert captions_of(home)["red0.png"] == ("a scarlet picture",)
+    assert {image.name: image.split for image in open_dataset("colours", home=home).images()} == before
+
+
+def test_a_file_that_is_another_picture_by_now_takes_the_place_of_the_old_one_after_changes_too(clipcap: Clipcap, colours: Path, home: Home) -> None:
+    from PIL import Image
+
+    assert clipcap("dataset", "filter", "colours", "--unlike", "blue").code == 0
+    Image.new("RGB", (31, 31), "purple").save(colours / "red0.png")
+    assert "0 new pictures, 1 changed" in clipcap("dataset", "add", colours).err
+    images = {image.name: image for image in open_dataset("colours", home=home).images()}
+    assert (len(images), images["red0.png"].width) == (12, 31)
+    assert clipcap("cache", "verify", "pictures").code == 0
+
+
+def test_a_row_with_a_name_alone_is_a_new_caption_of_that_picture(clipcap: Clipcap, colours: Path, tmp_path: Path, home: Home) -> None:
+    table = tmp_path / "t.csv"
+    clipcap("dataset", "edit", "colours", "--export", table)
+    table.write_text(table.read_text() + ",,red0.png,,a second one\n")
+    assert clipcap("dataset", "edit", "colours", "--import", table).code == 0
+    assert captions_of(home)["red0.png"] == ("a red picture", "a second one")
+
+
+def test_only_plain_files_are_replaced(clipcap: Clipcap, colours: Path, tmp_path: Path) -> None:
+    (tmp_path / "target.txt").write_text("precious")
+    (tmp_path / "link.html").symlink_to(tmp_path / "target.txt")
+    assert clipcap("dataset", "preview", "colours", "--output", tmp_path / "link.html", "--overwrite", "--no-check").code == 3
+    assert clipcap("dataset", "edit", "colours", "--export", "/dev/null", "--overwrite").code == 3
+    assert ((tmp_path / "target.txt").read_text(), (tmp_path / "link.html").is_symlink()) == ("precious", True)
+
+
+def test_what_a_split_does_not_do_is_said(clipcap: Clipcap, colours: Path) -> None:
+    assert "--anew gives them up" in clipcap("dataset", "split", "colours", "--shares", "50,50").err
+    assert "nothing is in val, test" in clipcap("dataset", "split", "colours", "--anew", "--group", "folder").err
+    assert "nothing comes before version 1" in clipcap("dataset", "diff", "colours@1").err

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clipcap_cli.cli.datasets.group import SUMMARY, Name, Split, app, show_changed
+from clipcap_cli.cli.datasets.group import SUMMARY, Name, Split, app, check_file, show_changed
 from clipcap_cli.cli.options import Yes, command, home
 from clipcap_cli.cli.out import out, printable
 from clipcap_cli.cli.progress import progress
@@ -52,6 +52,11 @@ def split(
     with progress() as events:
         result = split_dataset(dataset, rule, anew=anew, events=events)
     show_changed(dataset, result.dataset, f"{count(result.moved, 'picture')} in another split")
+    if result.dataset.version == dataset.version and dataset.splits_by == "source" and not anew:
+        out.note("The source's own splits are kept; --anew gives them up.")
+    empty = [split for split, share in rule.shares.items() if share and not result.dataset.splits().get(split)]
+    if empty and (anew or dataset.splits_by != "source"):
+        out.warning(f"nothing is in {', '.join(empty)}: there are too few pictures, or too few groups")
     if result.torn:
         out.warning(f"{count(len(result.torn), 'group')} of pictures that belong together {'is' if len(result.torn) == 1 else 'are'} in several splits")
         for names in result.torn[:_SHOWN]:
@@ -81,8 +86,7 @@ def edit(
         raise typer.BadParameter("take one of --export FILE and --import FILE")
     dataset = open_dataset(name, home=home())
     if export is not None:
-        if export.exists() and not overwrite:
-            raise InputError(f"{export} exists and was left as it is", hint="Add --overwrite, or choose another name.")
+        check_file(export, overwrite=overwrite)
         written = write_captions(dataset, export, split=split)
         out.result({"path": str(export), "captions": written})
         out.text(f"{export}: {count(written, 'caption')} of {name} v{dataset.version}")

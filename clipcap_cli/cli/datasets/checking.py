@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clipcap_cli.cli import completion
-from clipcap_cli.cli.datasets.group import Name, Reference, Split, app, open_reference, show_changed
+from clipcap_cli.cli.datasets.group import Name, Reference, Split, app, check_file, open_reference, show_changed
 from clipcap_cli.cli.options import command, home
 from clipcap_cli.cli.out import out, printable
 from clipcap_cli.cli.progress import progress
@@ -41,7 +41,7 @@ def check(
         typer.Option("--recipe", metavar="RECIPE", help="Count captions in the tokens of this recipe's language model.", autocompletion=completion.recipes),
     ] = None,
     encoder: Encoder = None,
-    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended safely, in a new version; the source is not touched.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend first what can be mended safely, in a new version; the source is not touched.")] = False,
     reread: Annotated[bool, typer.Option("--reread", help="Look at every file again, those too that seem untouched since the last check.")] = False,
     show_at_most: Annotated[int, typer.Option("--show", metavar="N", min=0, help="Examples of each finding.")] = 3,
 ) -> None:
@@ -50,21 +50,17 @@ def check(
     from clipcap_cli.datasets.check.fixing import fix_dataset
     from clipcap_cli.datasets.dataset import open_dataset
 
-    dataset = open_dataset(name, home=home())
+    before = dataset = open_dataset(name, home=home())
     with progress() as events:
+        fixed = fix_dataset(dataset, events=events) if fix else None
+        dataset = fixed.dataset if fixed else dataset
         count_tokens, max_tokens = _tokens_of(recipe) if recipe else (None, None)
         embeddings = _embeddings(dataset, encoder) if encoder else None
         report = check_dataset(dataset, count_tokens=count_tokens, max_tokens=max_tokens, embeddings=embeddings, reread=reread, events=events)
-    if fix:
-        fixed = fix_dataset(dataset)
-        if out.json:
-            out.result({**report.as_json(), "fixed": dict(fixed.counts)})
-        _show(report, show_at_most)
+    out.result({**report.as_json(), **({"fixed": dict(fixed.counts)} if fixed else {})})
+    if fixed and not out.json:
+        show_changed(before, fixed.dataset, ", ".join(f"{kind} {many:,}" for kind, many in fixed.counts.items()) + " mended")
         out.text()
-        if not out.json:
-            show_changed(dataset, fixed.dataset, ", ".join(f"{kind} {many:,}" for kind, many in fixed.counts.items()) + " mended")
-        return
-    out.result(report.as_json())
     _show(report, show_at_most)
     if report.counts["error"]:
         raise PartialError(f"{count(report.counts['error'], 'thing')} in {name!r} would break a training", hint="Each says what mends it.")
@@ -90,8 +86,7 @@ def preview(
 
     dataset = open_reference(name)
     path = output or Path(f"{dataset.name}.html")
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists and was left as it is", hint="Add --overwrite, or choose another name with --output.")
+    check_file(path, overwrite=overwrite)
     with progress() as events:
         problems = {finding.kind: finding.pictures for finding in check_dataset(dataset, events=events).findings} if checked else None
         made = write_preview(dataset, path, problems=problems, split=split, limit=limit or LIMIT, events=events)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -71,6 +72,18 @@ def show_counts(dataset: Dataset) -> None:
     out.text(f"{dataset.name} v{dataset.version}: {count(dataset.pictures, 'picture')}, {count(dataset.captions, 'caption')}")
     out.text(f"  from    {dataset.source}")
     out.text(f"  splits  {splits_told(dataset.splits())}")
+
+
+def check_file(path: Path, *, overwrite: bool) -> None:
+    """Whether a file may be written at `path`.
+
+    Raises:
+        InputError: something is there that is not to be replaced, or is no plain file.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise InputError("this is no plain file, and is left as it is", where=str(path), hint="Choose another name.")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists and was left as it is", hint="Add --overwrite, or choose another name.")
 
 
 def show_changed(before: Dataset, after: Dataset, told: str) -> None:

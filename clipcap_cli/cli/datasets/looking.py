@@ -128,7 +128,8 @@ def diff(
     if second is not None:
         new = open_reference(second)
     elif new.version == 1:
-        raise InputError(f"{new.name!r} has one version only", hint=f"Name another dataset: clipcap dataset diff {new.name} OTHER")
+        hint = f"Name what it is to be held against: clipcap dataset diff {new.name}@1 OTHER, or {new.name}@2 where there is one."
+        raise InputError(f"nothing comes before version 1 of {new.name!r}", hint=hint)
     else:
         old = open_dataset(new.name, home=home(), version=new.version - 1)
     found = differences(old, new)

@@ -82,6 +82,7 @@ def read_captions(dataset: Dataset, path: Path, *, force: bool = False, events: 
     rows = _rows(path)
     base = _base(dataset, rows, path)
     pictures = dataset.entries()
+    rows = _named(rows, pictures)
     known = {(picture.image_id, picture.name) for picture in pictures}
     told = _Told(base, force)
     settled = [told.settle(picture, rows.get((picture.image_id, picture.name))) for picture in pictures]
@@ -158,9 +159,20 @@ def _rows(path: Path) -> dict[tuple[str, str], list[_Row]]:
     return dict(found)
 
 
+def _named(rows: dict[tuple[str, str], list[_Row]], pictures: list[Picture]) -> dict[tuple[str, str], list[_Row]]:
+    """Rows that people have added may have a picture's name alone: they join those of that picture."""
+    ids: defaultdict[str, list[str]] = defaultdict(list)
+    for picture in pictures:
+        ids[picture.name].append(picture.image_id)
+    found: defaultdict[tuple[str, str], list[_Row]] = defaultdict(list)
+    for (image_id, name), of in rows.items():
+        found[(image_id or (ids[name][0] if len(ids.get(name, ())) == 1 else ""), name)] += of
+    return dict(found)
+
+
 def _base(dataset: Dataset, rows: dict[tuple[str, str], list[_Row]], path: Path) -> dict[tuple[str, str], Picture] | None:
     """The pictures of the version that the table was written from; None if that version is not there any more."""
-    versions = {row.version for of in rows.values() for row in of if row.version}
+    versions = {row.version for of in rows.values() for row in of if row.version}  # rows that were added may have none
     if len(versions) != 1 or not next(iter(versions)).isdecimal():
         raise InputError(f"the column 'version' should have one number, and has {', '.join(sorted(versions)) or 'none'}", where=str(path))
     number = int(versions.pop())

@@ -61,7 +61,7 @@ def split_dataset(dataset: Dataset, rule: SplitRule, *, anew: bool = False, even
     change = f"split {told(rule)}: {count(moved, 'picture')} moved"
     wanted = replace(manifest, split_rule=rule, keeps_source_splits=dataset.splits_by == BY_SOURCE and not anew)
     splits_by = dataset.splits_by if wanted.keeps_source_splits else BY_RULE
-    made = change_dataset(dataset, settled, made_by="split", change=change, manifest=wanted, splits_by=splits_by, events=events)
+    made = change_dataset(dataset, settled, made_by="split", change=change, manifest=wanted, splits_by=splits_by, is_changed=dataset.is_changed, events=events)
     return SplitResult(made, moved, torn(settled, units))
 
 

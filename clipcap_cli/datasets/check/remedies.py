@@ -35,6 +35,16 @@ def split_anew(name: str, group: str | None = None) -> str:
     return f"{split(name)} --anew{f' --group {group}' if group else ''}"
 
 
+def split_larger(name: str) -> str:
+    """Other shares, by which each split has enough."""
+    return f"{split(name)} --anew --shares 60,20,20 (gives up the splits that are there)"
+
+
+def look(name: str) -> str:
+    """See for oneself."""
+    return f"clipcap dataset preview {name}"
+
+
 def add_again(name: str, source: str) -> str:
     """Take the source as it is now."""
     return f"clipcap dataset add {shlex.quote(source)} --name {name}"

@@ -26,7 +26,7 @@ def no_train(material: Material) -> Finding | None:
         return None
     splits = ", ".join(material.by_split) or "none"
     message = f"0 pictures in the split train, which is learned from (its splits: {splits})"
-    return Finding("no-train", "error", 0, message, remedy=remedies.split_anew(material.name))
+    return Finding("no-train", "error", 0, message, remedy=remedies.split_larger(material.name))
 
 
 def no_val(material: Material) -> Finding | None:
@@ -34,7 +34,7 @@ def no_val(material: Material) -> Finding | None:
     if _VAL in material.by_split:
         return None
     message = "0 pictures in the split val, by which the best step of a training is chosen"
-    return Finding("no-val", "warning", 0, message, remedy=remedies.split_anew(material.name))
+    return Finding("no-val", "warning", 0, message, remedy=remedies.split_larger(material.name))
 
 
 def no_test(material: Material) -> Finding | None:
@@ -42,7 +42,7 @@ def no_test(material: Material) -> Finding | None:
     if _TEST in material.by_split:
         return None
     message = "0 pictures in the split test: scores on val are a little too good, since the best step is chosen by it"
-    return Finding("no-test", "info", 0, message, remedy=remedies.split_anew(material.name))
+    return Finding("no-test", "info", 0, message, remedy=remedies.split_larger(material.name))
 
 
 def few_to_judge_by(material: Material) -> Finding | None:
@@ -53,7 +53,7 @@ def few_to_judge_by(material: Material) -> Finding | None:
     told = " and ".join(f"{count(len(pictures), 'picture')} in {split}" for split, pictures in small.items())
     names = _names([picture for pictures in small.values() for picture in pictures])
     message = f"{told}: with fewer than {_FEW} a score is mostly chance"
-    remedy = f"Add pictures, or give these splits larger shares: {remedies.split_anew(material.name)}"
+    remedy = f"Add pictures, or give these splits larger shares: {remedies.split_larger(material.name)}"
     return Finding("small-split", "warning", len(names), message, (), remedy, names)
 
 
@@ -95,7 +95,7 @@ def known_captions(material: Material) -> Finding | None:
     message = f"{count(len(hits), 'caption')} of val and test ({len(hits) / len(judged):.0%}) are in train as well, word for word: scores tell what was kept"
     names = tuple(dict.fromkeys(name for name, _ in hits))
     examples = shown(f"{name}: {caption}" for name, caption in hits)
-    remedy = f"Split by what makes the captions alike, a folder or a column: {remedies.split_anew(material.name, 'folder')}"
+    remedy = f"Look whether they are the same things; if so, split by what makes them alike (--group folder, or a kept column): {remedies.look(material.name)}"
     return Finding("known-captions", "warning", len(hits), message, examples, remedy, names, tuple(hits))
 
 
