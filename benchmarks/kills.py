@@ -87,6 +87,7 @@ def leave_halves(folder: Path) -> None:
 
 
 ADD = ("dataset", "add", "{}/pictures")
+ZIPPED = ("dataset", "export", "pictures", "--format", "coco", "--output")
 EMBED = ("embed", "pictures", "--encoder", "efficientnet-lite0")
 TUNED = (
     *("train", "quickstart", "dataset.name=pictures", "train.epochs=2", "train.batch_size=4", "train.validate_every=3", "train.select_by=cider"),
@@ -110,6 +111,8 @@ def export(form: str, output: str) -> Command:
 SCENARIOS = (
     Scenario("dataset add", ADD, (draw,)),
     Scenario("dataset add, once more", ADD, (draw, ADD, draw_more)),
+    Scenario("dataset add --copy", (*ADD, "--copy"), (draw,)),
+    Scenario("dataset add, of a zip", ("dataset", "add", "{}/all.zip"), (draw, ADD, (*ZIPPED, "{}/all.zip"))),
     Scenario("embed", EMBED, (draw, ADD)),
     Scenario("embed, more pictures", EMBED, (draw, ADD, EMBED, draw_more, ADD)),
     Scenario("train", (*TRAIN, "--resume"), (draw, ADD, EMBED)),

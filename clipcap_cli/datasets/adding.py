@@ -216,7 +216,7 @@ def _before(home: Home, name: str, place: Path, replace_all: bool) -> Dataset | 
         return None
     if before.source != place and not replace_all:
         raise InputError(
-            f"there is a dataset {name!r} already, made of {f'another source: {before.source}' if str(before.source) != '.' else 'others'}",
+            f"there is a dataset {name!r} already, made of another source: {before.source}",
             where=str(place),
             hint=f"Give this one another name (--name {free_name(home.datasets, name)}), or let it take that one's place (--replace).",
         )
@@ -290,13 +290,13 @@ def _only_new(before: Dataset, pictures: list[Picture], events: Listener) -> lis
     """A version that was changed here keeps its changes: of the source come pictures that are new, and files that are other pictures by now."""
     versions = [open_dataset(before.name, home=before.home, version=number) for number in before.added_in]
     known = {image_id.decode() for version in versions for image_id in version.image_ids()}
-    in_source = {picture.path: picture for picture in pictures}
+    in_source = {picture.path: picture for picture in pictures if picture.path}
     kept, changed = [], 0
     for picture in before.entries():
         now = in_source.get(picture.path, picture)
         changed += now.image_id != picture.image_id
         kept.append(picture if now.image_id == picture.image_id else replace(now, split=picture.split))
-    paths = {picture.path for picture in kept}
+    paths = {picture.path for picture in kept if picture.path}
     new = [picture for picture in pictures if picture.image_id not in known and picture.path not in paths]
     told = f"{count(len(new), 'new picture')}{f', {changed:,} changed' if changed else ''}"
     events(Note(f"{before.name} was changed here and keeps its captions: {told}; --replace takes the source as it is now"))

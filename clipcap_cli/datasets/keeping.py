@@ -46,7 +46,7 @@ class Keeper:
         if self._policy == "in-place":
             return path
         place, name = self._place(image_id, form)
-        if self._is_there(place, Path(path).stat().st_size):
+        if self._is_there(place):
             return name
         with store_errors(place):
             part = part_path(place)
@@ -58,6 +58,8 @@ class Keeper:
                 if image_id_of(read_picture(part)) != image_id:
                     raise InputError("this picture has changed while it was added", where=path, hint="Add the folder again.")
                 os.replace(part, place)
+            except FileNotFoundError as error:
+                raise InputError("this picture went away while it was added", where=path, hint="Add the folder again.") from error
             finally:
                 part.unlink(missing_ok=True)
         return name
@@ -69,7 +71,7 @@ class Keeper:
             StoreError: it cannot be written.
         """
         place, name = self._place(image_id, form)
-        if not self._is_there(place, len(data)):
+        if not self._is_there(place):
             with store_errors(place):
                 part = part_path(place)
                 try:
@@ -103,12 +105,13 @@ class Keeper:
         return place, place.relative_to(self.home.root).as_posix()
 
     @staticmethod
-    def _is_there(place: Path, size: int) -> bool:
+    def _is_there(place: Path) -> bool:
         """Whether the picture is in the store, whole; it is wanted now, and pruning is to know that."""
         try:
-            if place.stat().st_size != size or image_id_of(read_picture(place)) != place.stem:
+            if image_id_of(read_picture(place)) != place.stem:
                 return False
-            os.utime(place)
+            # Marks the time of the last change of the entry, not of the contents: a linked picture is the user's own file.
+            place.chmod(place.stat().st_mode & 0o7777)
         except OSError:
             return False
         return True

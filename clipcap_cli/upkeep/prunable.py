@@ -77,7 +77,7 @@ def find_versions(home: Home) -> Iterator[Removal]:
 def find_images(home: Home) -> Iterator[Removal]:
     """Pictures that were taken into the store and that no version of a dataset names; not those of today, which somebody may be adding."""
     for path in kept_pictures_of_nobody(home):
-        if time.time() - path.stat().st_mtime > _DAY_S:
+        if _asked_for_s(path) > _DAY_S:
             yield Removal("images", path, "no version of a dataset has this picture", path.stat().st_size, partial(_remove_image, home, path))
 
 
@@ -159,9 +159,14 @@ def _remove_version(home: Home, name: str, folder: Path) -> bool:
 
 
 def _remove_image(home: Home, path: Path) -> bool:
-    if time.time() - path.stat().st_mtime <= _DAY_S:  # somebody asked for it meanwhile
+    if _asked_for_s(path) <= _DAY_S:  # somebody asked for it meanwhile
         return False
     return _remove_file(path)
+
+
+def _asked_for_s(path: Path) -> float:
+    """Seconds since a picture was taken into the store, or asked for again (`keeping` marks that); a link has its file's own time of writing."""
+    return time.time() - path.stat().st_ctime
 
 
 def _remove_embeddings(home: Home, folder: Path) -> bool:

@@ -386,3 +386,16 @@ def test_what_a_split_does_not_do_is_said(clipcap: Clipcap, colours: Path) -> No
     assert "--anew gives them up" in clipcap("dataset", "split", "colours", "--shares", "50,50").err
     assert "nothing is in val, test" in clipcap("dataset", "split", "colours", "--anew", "--group", "folder").err
     assert "nothing comes before version 1" in clipcap("dataset", "diff", "colours@1").err
+
+
+def test_a_data_pickle_that_was_filtered_keeps_its_pictures_when_it_is_added_again(clipcap: Clipcap, tmp_path: Path, home: Home) -> None:
+    source = Path(__file__).parent.parent / "data" / "golden" / "pickles" / "shared.pkl"
+    file = tmp_path / "shared.pkl"
+    file.write_bytes(source.read_bytes())
+    assert clipcap("dataset", "add", file).code == 0
+    first = open_dataset("shared", home=home).images()
+    assert clipcap("dataset", "filter", "shared", "--unlike", first[0].captions[0][:12]).code == 0
+    kept = open_dataset("shared", home=home).images()
+    assert 0 < sum(len(image.captions) for image in kept) < sum(len(image.captions) for image in first)
+    assert clipcap("dataset", "add", file).code == 0
+    assert open_dataset("shared", home=home).images() == kept

@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from upkeep_tools import draw
 
 from clipcap_cli.datasets.adding import add_dataset
 from clipcap_cli.datasets.dataset import open_dataset, remove_dataset
@@ -52,6 +53,22 @@ def test_a_plan_changes_nothing_and_says_why_and_how_much(store):
     assert (removal.kind, removal.path, removal.why) == ("embeddings", store.embeddings, "none of its pictures is in a dataset")
     assert removal.size_bytes == sum(path.stat().st_size for path in store.embeddings.iterdir())
     assert contents(store) == before
+
+
+def test_pictures_in_the_store_go_a_day_after_no_version_names_them(store, tmp_path, monkeypatch):
+    folder = tmp_path / "copied"
+    draw(folder, "pink", "cyan")
+    dataset = add_dataset(folder, home=store.home, policy="copy")
+    assert plan(store.home, ["images"]) == []
+    remove_dataset(store.home, dataset.name)
+    assert plan(store.home, ["images"]) == [], "somebody may be adding them just now"
+    later = time.time() + 2 * DAY
+    monkeypatch.setattr("clipcap_cli.upkeep.prunable.time.time", lambda: later)
+    planned = plan(store.home, ["images"])
+    assert len(planned) == 2
+    add_dataset(folder, home=store.home, policy="copy")
+    assert plan(store.home, ["images"]) == []
+    assert verify(store.home, ["images"]).findings == ()
 
 
 def test_embeddings_go_only_as_a_whole_and_when_no_dataset_has_any_of_their_pictures(store, make, tmp_path):

@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from upkeep_tools import make_bundle
+from upkeep_tools import draw, make_bundle
 
 from clipcap_cli.datasets.adding import add_dataset
 from clipcap_cli.datasets.dataset import open_dataset
@@ -239,3 +239,24 @@ def test_a_damaged_current_version_gets_another_in_its_place_and_the_older_ones_
     carry_out(store.home, plan(store.home, ["damaged"]))
     assert found(store.home, "datasets") == []
     assert open_dataset("food", home=store.home, version=1).images() == before
+
+
+def test_a_picture_in_the_store_that_is_not_as_it_was_is_named_and_adding_again_brings_it_back(store, tmp_path):
+    folder = draw(tmp_path / "copied", "pink")
+    add_dataset(folder, home=store.home, policy="copy")
+    [path] = store.home.images.glob("??/*")
+    flip(path)
+    [finding] = found(store.home, "images")
+    assert (finding.where, "clipcap dataset add" in finding.remedy) == (path, True)
+    add_dataset(folder, home=store.home, policy="copy")
+    assert found(store.home, "images") == []
+    assert open_dataset("copied", home=store.home).images()[0].path == path
+
+
+def test_linked_pictures_keep_the_time_of_the_users_files(store, tmp_path):
+    folder = draw(tmp_path / "linked", "pink")
+    [file] = folder.glob("*.png")
+    os.utime(file, (1_000, 1_000))
+    for _ in range(2):
+        add_dataset(folder, home=store.home, policy="link", replace_all=True)
+    assert file.stat().st_mtime == 1_000

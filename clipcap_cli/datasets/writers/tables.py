@@ -14,20 +14,12 @@ _IMAGES = "images"
 
 def write_captions_table(name: str, pictures: Sequence[Written], folder: Path, put: Put, done: Callable[[], None]) -> None:
     """`captions.csv` with image, caption and split, a row for each caption; the pictures in `images/`."""
-    with (folder / "captions.csv").open("w", encoding="utf-8", newline="") as stream:
-        table = csv.writer(stream)
-        table.writerow(("image", "caption", "split"))
-        for it in _put_all(pictures, folder, put, done):
-            table.writerows((f"{_IMAGES}/{it.name}", caption, it.picture.split or "") for caption in it.picture.captions)
+    _write_csv(folder / "captions.csv", ("image", "caption", "split"), _put_all(pictures, folder, put, done))
 
 
 def write_metadata_csv(name: str, pictures: Sequence[Written], folder: Path, put: Put, done: Callable[[], None]) -> None:
     """`metadata.csv` with file_name, text and split, a row for each caption; the pictures in `images/`."""
-    with (folder / "metadata.csv").open("w", encoding="utf-8", newline="") as stream:
-        table = csv.writer(stream)
-        table.writerow(("file_name", "text", "split"))
-        for it in _put_all(pictures, folder, put, done):
-            table.writerows((f"{_IMAGES}/{it.name}", caption, it.picture.split or "") for caption in it.picture.captions)
+    _write_csv(folder / "metadata.csv", ("file_name", "text", "split"), _put_all(pictures, folder, put, done))
 
 
 def write_metadata_jsonl(name: str, pictures: Sequence[Written], folder: Path, put: Put, done: Callable[[], None]) -> None:
@@ -52,6 +44,14 @@ def write_metadata_parquet(name: str, pictures: Sequence[Written], folder: Path,
         }
     )
     pq.write_table(table, folder / "metadata.parquet")
+
+
+def _write_csv(path: Path, header: tuple[str, str, str], pictures: Iterator[Written]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(header)
+        for it in pictures:
+            table.writerows((f"{_IMAGES}/{it.name}", caption, it.picture.split or "") for caption in it.picture.captions)
 
 
 def _put_all(pictures: Sequence[Written], folder: Path, put: Put, done: Callable[[], None]) -> Iterator[Written]:
