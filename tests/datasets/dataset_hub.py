@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from loopback import commit_of, serving
 
 
 @dataclass
@@ -23,20 +24,15 @@ class DatasetHub:
 
     def commit(self, name: str) -> str:
         """The dataset's commit: forty digits that change with its files."""
-        files = self.datasets[name]
-        return hashlib.sha1(b"".join(path.encode() + files[path] for path in sorted(files))).hexdigest()
+        return commit_of(self.datasets[name])
 
 
 @contextmanager
 def running_dataset_hub() -> Iterator[DatasetHub]:
     """A hub that answers while the block runs."""
     hub = DatasetHub()
-    handler = type("Handler", (_Handler,), {"hub": hub})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        hub.url = f"http://127.0.0.1:{server.server_port}"
-        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    with serving(type("Handler", (_Handler,), {"hub": hub})) as hub.url:
         yield hub
-        server.shutdown()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from loopback import commit_of, serving
 
 TOKEN = "hf_right"
 _SIZE_OF_SAMPLE = 512
@@ -33,20 +34,15 @@ class Hub:
 
     def commit(self, repo: str) -> str:
         """The repository's commit: forty digits that change with its files."""
-        files = self.repos[repo]
-        return hashlib.sha1(b"".join(path.encode() + files[path] for path in sorted(files))).hexdigest()
+        return commit_of(self.repos[repo])
 
 
 @contextmanager
 def running_hub() -> Iterator[Hub]:
     """A hub that answers while the block runs."""
     hub = Hub()
-    handler = type("Handler", (_Handler,), {"hub": hub})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        hub.url = f"http://127.0.0.1:{server.server_port}"
-        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    with serving(type("Handler", (_Handler,), {"hub": hub})) as hub.url:
         yield hub
-        server.shutdown()
 
 
 class _Handler(BaseHTTPRequestHandler):
