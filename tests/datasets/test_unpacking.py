@@ -362,3 +362,13 @@ def test_an_archive_that_is_spoilt_anywhere_is_unpacked_or_refused(tmp_path_fact
     assert {found.name for found in room.iterdir()} <= {"home", path.name}
     assert list(home.images.iterdir()) == []
     assert zlib.crc32(path.read_bytes()) == zlib.crc32(data)
+
+
+@pytest.mark.parametrize("name", ["food.zip", "food.tar"])
+def test_an_archive_that_is_added_to_another_store_gives_the_same_bytes(name: str, tmp_path: Path) -> None:
+    archive = make(tmp_path / name, FOOD)
+    tables = []
+    for store in ("one", "two"):
+        dataset = add_dataset(archive, home=Home(tmp_path / store))
+        tables.append((dataset.folder / "images.parquet").read_bytes())
+    assert tables[0] == tables[1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import lzma
+import os
 import shutil
 import stat
 import zipfile
@@ -143,6 +144,7 @@ class _Target:
     def __init__(self, path: Path, folder: Path, events: Listener) -> None:
         self._path, self._folder, self._events = path, folder, events
         self._files, self._bytes, self._limit = 0, 0, most_bytes(path)
+        self._written_ns = path.stat().st_mtime_ns
         self._repeated: list[str] = []
         self._inner: list[str] = []
 
@@ -181,6 +183,7 @@ class _Target:
                     raise too_large(self._path, self._limit)
                 target.write(piece)
                 self._events(Advanced(_TASK, len(piece)))
+        os.utime(place, ns=(self._written_ns, self._written_ns))  # as old as its archive, so that unpacking again gives the same
 
     def tell(self) -> None:
         """Say what may not be as expected."""
