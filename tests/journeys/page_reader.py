@@ -85,6 +85,11 @@ class Reader:
     def presses(self, *keys: str) -> None:
         for key in keys:
             self.driver.switch_to.active_element.send_keys(key)
+        self._waits()
+
+    def _waits(self) -> None:
+        """Until the page has done what it was about to do: a dialog tells that it was closed a moment after it was."""
+        self.driver.execute_async_script("const done = arguments[0]; requestAnimationFrame(() => setTimeout(done));")
 
     @property
     def names(self) -> list[str]:
@@ -94,6 +99,7 @@ class Reader:
     @property
     def here(self) -> str:
         """The name of the picture that has the focus."""
+        self._waits()
         return str(self.asks("return document.activeElement.querySelector('.name')?.textContent ?? ''"))
 
     def requests(self, page: Path) -> list[str]:
