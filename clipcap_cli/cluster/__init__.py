@@ -1,0 +1,1 @@
+"""Bulk work on a cluster: embedding, adding and captioning shard by shard on Ray Data."""
