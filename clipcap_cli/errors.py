@@ -5,7 +5,8 @@
     │   └── UsageError        2   what was asked for can never be, whatever is there
     ├── MissingError          4   weights or a package are missing (offline, extra not installed)
     ├── PartialError          5   finished, but some items failed
-    └── StoreError            6   the store is busy, full, damaged or read-only
+    ├── StoreError            6   the store is busy, full, damaged or read-only
+    └── UnreachableError      7   another process or machine that the work needs is gone or does not answer
 
 The message is one sentence that holds the offending value; `where` is the place (file:line, key, row); `hint` is the next thing to do. Errors are raised
 where the fact is known and rendered only at the front desk (`clipcap_cli.cli`).
@@ -60,3 +61,9 @@ class StoreError(ClipcapError):
     """The store is busy, full, damaged or read-only."""
 
     exit_code = 6
+
+
+class UnreachableError(ClipcapError):
+    """Another process or machine that the work needs is gone, or does not answer."""
+
+    exit_code = 7

@@ -120,25 +120,34 @@ class Captioner:
         return prefix
 
     def caption_embeddings(
-        self, embeddings: np.ndarray | Tensor, decode: Decode | None = None, *, batch_size: int = 32, seed: int = 0, events: Listener = silent
+        self,
+        embeddings: np.ndarray | Tensor,
+        decode: Decode | None = None,
+        *,
+        numbers: Sequence[int] | None = None,
+        batch_size: int = 32,
+        seed: int = 0,
+        events: Listener = silent,
     ) -> list[Caption]:
         """The captions of pictures whose embeddings are at hand.
 
         Args:
             embeddings: raw, float32 [n, embedding_size].
             decode: how to write them; None for the captioner's own way.
+            numbers: of the pictures, where these are a part of more; None for their rows.
             batch_size: pictures written at once.
-            seed: of what is drawn by sampling; a picture's draws depend on it and on the picture's row alone.
+            seed: of what is drawn by sampling; a picture's draws depend on it and on the picture's number alone.
 
         Raises:
             InputError: wrong shape, a stop text that is not one token, or more tokens than the language model has places for.
         """
         captions: list[Caption] = []
+        numbers = range(len(embeddings)) if numbers is None else numbers
         events(Started("caption", len(embeddings), "pictures"))
         try:
             for start in range(0, len(embeddings), batch_size):
                 batch = embeddings[start : start + batch_size]
-                captions += self._write(batch, decode or self.decode, range(start, start + len(batch)), seed)
+                captions += self._write(batch, decode or self.decode, numbers[start : start + len(batch)], seed)
                 events(Advanced("caption", len(batch)))
         finally:
             events(Finished("caption"))

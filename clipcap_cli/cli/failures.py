@@ -1,7 +1,8 @@
 """From an exception to a message and an exit code: the one place where errors are shown.
 
 0 done · 1 a bug of ours · 2 usage · 3 the input is wrong or not found · 4 weights or a package are missing · 5 finished, but some items failed
-6 the store (or the place of the output) is busy, full, damaged or read-only · 130 interrupted · 141 whoever read the output has closed it
+6 the store (or the place of the output) is busy, full, damaged or read-only · 7 a process or machine that the work needs is gone
+130 interrupted · 141 whoever read the output has closed it
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ def report(error: BaseException, *, arguments: Sequence[str], home: Path | None,
         home: the store that was asked for.
         kept: what an interrupted command leaves behind.
     """
+    if not _may_speak(error):
+        return error.exit_code if isinstance(error, ClipcapError) else INTERRUPTED if isinstance(error, Interrupted) else BUG
     if debug and not isinstance(error, typer.TyperException | OutputClosed):
         traceback.print_exception(error, file=sys.stderr)
     match error:
@@ -74,6 +77,13 @@ def report(error: BaseException, *, arguments: Sequence[str], home: Path | None,
             return INPUT
         case _:
             return _bug(error, arguments, home)
+
+
+def _may_speak(error: BaseException) -> bool:
+    """Of processes that were started together, one says what went wrong."""
+    from clipcap_cli.training.launching import may_speak, started_together
+
+    return started_together() == 1 or may_speak(error)
 
 
 def _bug(error: BaseException, arguments: Sequence[str], home: Path | None) -> int:

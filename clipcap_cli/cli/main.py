@@ -76,7 +76,8 @@ app = typer.Typer(
     epilog=(
         "\b\nExamples:\n  clipcap dataset add ./food\n  clipcap train recipes/food.yaml\n  clipcap caption *.jpg --beam 5\n\n"
         "The store is $CLIPCAP_HOME, or --home. Exit codes: 0 done, 1 a bug of ours, 2 usage, 3 the input is wrong or not found, "
-        "4 weights or a package are missing, 5 finished but some items failed, 6 the store is busy, full, damaged or read-only, 130 interrupted."
+        "4 weights or a package are missing, 5 finished but some items failed, 6 the store is busy, full, damaged or read-only, 7 a process or machine "
+        "that the work needs is gone, 130 interrupted."
     ),
     # Plain text: drawing boxes would take longer than all the rest.
     rich_markup_mode=None,
@@ -118,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     options.reset()
     typed = list(sys.argv[1:] if arguments is None else arguments)
+    options.settings.arguments = typed
     for stream in (sys.stdout, sys.stderr):
         # A character that the terminal cannot show is no reason to fail.
         if hasattr(stream, "reconfigure"):

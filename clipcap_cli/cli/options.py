@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -27,6 +27,7 @@ class Settings:
 
     home: Path | None = None
     debug: bool = False
+    arguments: Sequence[str] = ()
     kept: str = "Nothing was changed."  # what an interrupted command leaves behind
 
 
@@ -68,7 +69,7 @@ def refuse_empty(command: Any, ctx: Any, args: list[str]) -> None:
 def reset() -> None:
     """Forget an earlier command line of this process."""
     out.json = out.quiet = False
-    settings.home, settings.debug, settings.kept = None, False, Settings.kept
+    settings.home, settings.debug, settings.arguments, settings.kept = None, False, (), Settings.kept
 
 
 def home() -> Home:

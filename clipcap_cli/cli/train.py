@@ -36,9 +36,17 @@ def train(
         int | None, typer.Option("--stop-after", metavar="N", min=1, help="Stop after N steps with a checkpoint, to be gone on with by --resume.")
     ] = None,
     device: Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    devices: Annotated[
+        str | None,
+        typer.Option("--devices", metavar="N|auto", help="Train in N processes, one a GPU (on a CPU, one a core or more); auto: as many as there are GPUs."),
+    ] = None,
 ) -> None:
-    """Train a captioner from a recipe. Pictures without embeddings are embedded first. Ctrl-C ends it after the step in hand; --resume goes on from there."""
+    """Train a captioner from a recipe. Pictures without embeddings are embedded first. Ctrl-C ends it after the step in hand; --resume goes on from there.
+
+    Under torchrun or accelerate launch, all processes train together.
+    """
     from clipcap_cli.recipe import load_recipe
+    from clipcap_cli.training.launching import launch, processes_for, speaks, started_together
     from clipcap_cli.training.runs import find_run
 
     if from_step is not None and not resume:
@@ -47,6 +55,10 @@ def train(
     named = find_run(recipe, home(), first=resume and not asked)
     if named is None:
         load_recipe(recipe, asked)  # before torch is loaded: a mistake is told at once
+    if devices is not None and started_together() == 1:
+        processes = processes_for(devices, device)
+        if processes > 1:
+            raise typer.Exit(launch(settings.arguments, processes))
 
     from clipcap_cli.cli.runs import show_run
     from clipcap_cli.face import train as train_run
@@ -54,6 +66,8 @@ def train(
     settings.kept = "Embeddings and checkpoints that were made are kept; type the same line with --resume to go on."
     with progress() as events:
         run = train_run(recipe, asked, resume=resume, from_step=from_step, stop_after=stop_after, home=home(), device=device, events=events)
+    if not speaks():
+        return
     show_run(run)
     if run.info.status != "stopped":
         out.hint(f"clipcap caption PICTURE --model {run.name}")

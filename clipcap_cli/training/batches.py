@@ -6,6 +6,7 @@ captions anew, yet a batch holds neighbours in length.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from clipcap_cli.training.cross_entropy import IGNORED
 from clipcap_cli.training.samples import Samples
 
+EVERYTHING = slice(None)
 _POOL_BATCHES = 100
 _TARGETS_STEP = 64  # numbers of targets are rounded up to this: kernels are cached by shape, and ever new shapes let memory grow
 
@@ -30,6 +32,7 @@ class Batch:
         places: flat places in [captions, prefix_length + longest - 1] whose hidden state predicts a target, int64 [targets].
         targets: int64 [targets], padded with IGNORED; those that are not to be learned are IGNORED too.
         count: targets that count.
+        whole: captions of the batch that this is a share of; as many as there are here where nobody shares.
     """
 
     embeddings: Tensor
@@ -37,6 +40,7 @@ class Batch:
     places: Tensor
     targets: Tensor
     count: int
+    whole: int
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
@@ -95,14 +99,19 @@ def pooled_order(samples: Samples, batch_size: int, generator: np.random.Generat
         skip = max(0, skip - len(batches))
 
 
-def make_batch(samples: Samples, members: np.ndarray, prefix_length: int) -> Batch:
-    """Gather the captions `members` into one batch."""
+def make_batch(samples: Samples, members: np.ndarray, prefix_length: int, own: slice = EVERYTHING) -> Batch:
+    """Gather the captions `members` into one batch.
+
+    Args:
+        own: the share of them that is wanted; it may be empty.
+    """
+    whole, members = len(members), members[own]
     ids = samples.tokens(members)
-    lengths = np.array([len(tokens) for tokens in ids])
-    longest = int(lengths.max())
+    lengths = np.array([len(tokens) for tokens in ids], np.int64)
+    longest = int(lengths.max(initial=1))
     there = np.arange(longest) < lengths[:, None]
     padded = np.zeros((len(members), longest), np.int64)
-    padded[there] = np.concatenate(ids)
+    padded[there] = np.fromiter(itertools.chain.from_iterable(ids), np.int64, there.sum())
     caption, token = np.nonzero(there)
     # The hidden state at place prefix_length - 1 + t predicts token t.
     places = caption * (prefix_length + longest - 1) + prefix_length - 1 + token
@@ -116,11 +125,16 @@ def make_batch(samples: Samples, members: np.ndarray, prefix_length: int) -> Bat
         places=torch.from_numpy(np.pad(places, (0, spare))),
         targets=torch.from_numpy(np.pad(targets, (0, spare), constant_values=IGNORED)),
         count=int((targets != IGNORED).sum()),
+        whole=whole,
     )
 
 
-def batches_of(samples: Samples, batch_size: int, prefix_length: int) -> Iterator[Batch]:
-    """All samples once, shortest first: for validation."""
+def batches_of(samples: Samples, batch_size: int, prefix_length: int, own: slice = EVERYTHING) -> Iterator[Batch]:
+    """All samples once, shortest first: for validation.
+
+    Args:
+        own: the share of each batch that is wanted.
+    """
     by_length = np.argsort(samples.lengths, kind="stable")
     for start in range(0, len(by_length), batch_size):
-        yield make_batch(samples, by_length[start : start + batch_size], prefix_length)
+        yield make_batch(samples, by_length[start : start + batch_size], prefix_length, own)

@@ -161,7 +161,7 @@ def choose_checkpoint(run: Run, step: int | None, events: Listener) -> Checkpoin
 
 
 def restore(checkpoint: Checkpoint, run: Run, learner: Learner) -> Position:
-    """Bring learner and metrics back to where a checkpoint was made.
+    """Bring learner and metrics back to where a checkpoint was made; the first of several processes sees to the metrics.
 
     Returns:
         How far the loop was.
@@ -172,10 +172,11 @@ def restore(checkpoint: Checkpoint, run: Run, learner: Learner) -> Position:
     state = _read_state(checkpoint)
     source = load_bundle(checkpoint.path, home=run.home, device="cpu")
     learner.restore(source, Momentum(load_file(checkpoint.path / RESUME / _TENSORS), state["momentum"]))
-    run.cut_metrics(int(state["metrics_bytes"]))
-    for later in list_checkpoints(run):
-        if later.step > checkpoint.step:  # it will be made again
-            remove_folder(later.path)
+    if learner.peers.is_first:
+        run.cut_metrics(int(state["metrics_bytes"]))
+        for later in list_checkpoints(run):
+            if later.step > checkpoint.step:  # it will be made again
+                remove_folder(later.path)
     return _from_json(state["position"])
 
 

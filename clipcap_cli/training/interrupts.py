@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from clipcap_cli.training.launching import launcher_is_gone
+
 
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether SIGINT or SIGTERM came; a second one interrupts at once.
+    """Yield a function that tells whether SIGINT or SIGTERM came, or the launcher of this process is gone; a second signal interrupts at once.
 
     Outside the main thread signals cannot be caught, and the function always says no.
     """
@@ -27,7 +29,7 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked.is_set
+        yield lambda: asked.is_set() or launcher_is_gone()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -6,14 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from clipcap_cli.captioner.captioner import Captioner
+from clipcap_cli.errors import UnreachableError
 from clipcap_cli.recipe import Recipe
 from clipcap_cli.training.batches import Batch
 from clipcap_cli.training.objective import caption_loss, computing_in
 from clipcap_cli.training.optimizer import make_optimizer, make_schedule
+from clipcap_cli.training.peers import ALONE, Peers
 
 _OPTIMIZER, _RANDOM, _ADAPTERS = "optimizer.", "random.", "adapters."
 
@@ -47,10 +50,13 @@ class Learner:
         captioner: on its device.
         steps: of the whole run, which the schedule spreads over.
         precision: "fp32" or "bf16".
+        peers: those that the batches are shared with; each learns the same.
     """
 
-    def __init__(self, captioner: Captioner, recipe: Recipe, steps: int, precision: str) -> None:
+    def __init__(self, captioner: Captioner, recipe: Recipe, steps: int, precision: str, peers: Peers = ALONE) -> None:
         self.captioner = captioner
+        self.peers = peers
+        self._seed = recipe.seed
         self._settings = recipe.train
         self._noise = recipe.encoder.noise
         self._precision = precision
@@ -60,35 +66,69 @@ class Learner:
         self._trained = [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
 
     def begin(self) -> None:
-        """Put what is trained into training mode."""
+        """Put what is trained into training mode, with the same weights at all peers."""
+        self.peers.copy_from_first(self._trained)
         self.captioner.mapper.train()
         self.captioner.language_model.train(any(parameter.requires_grad for parameter in self.captioner.language_model.parameters()))
 
     def step(self, batches: Sequence[Batch]) -> Learned:
-        """One step of the optimiser; the batches count by their targets, as if they were one."""
-        captioner, settings, device = self.captioner, self._settings, self.captioner.device
-        targets = sum(batch.count for batch in batches)
+        """One step of the optimiser; the batches, and the shares that peers have of them, count by their targets, as if they were one.
+
+        Raises:
+            UnreachableError: a peer is gone. Nothing was learned, and all is as it was before the step.
+        """
+        before = self._noise_stream.get_state()
+        try:
+            targets, loss_sum = self._add_up(batches)
+        except UnreachableError:
+            self._optimizer.zero_grad()
+            self._noise_stream.set_state(before)
+            raise
+        if self._settings.clip_grad is not None:
+            nn.utils.clip_grad_norm_(self._trained, self._settings.clip_grad)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        rate = float(self._schedule.get_last_lr()[0])
+        self._schedule.step()
+        return Learned(loss_sum, targets, rate)
+
+    def _add_up(self, batches: Sequence[Batch]) -> tuple[int, float]:
+        """Make the gradients of all batches, summed over the peers; the number of their targets, and the loss summed over these."""
+        captioner, settings, device, peers = self.captioner, self._settings, self.captioner.device, self.peers
+        self._draw_apart()
+        targets = int(peers.total(sum(batch.count for batch in batches))[0])
         loss_sum = 0.0
-        for batch in (batch.to(device) for batch in batches if batch.count):  # one without anything to learn has no loss
+        for batch in batches:
+            noise = self._noise_of(batch)
+            if not batch.count:  # one without anything to learn has no loss
+                continue
+            batch = batch.to(device)
             with computing_in(self._precision, device):
                 loss = caption_loss(
                     batch,
                     captioner.preparation,
                     captioner.mapper,
                     captioner.language_model,
-                    noise=self._noise,
+                    noise=noise,
                     label_smoothing=settings.label_smoothing,
-                    generator=self._noise_stream,
                 )
             (loss * (batch.count / targets)).backward()  # type: ignore[no-untyped-call]
             loss_sum += loss.item() * batch.count
-        if settings.clip_grad is not None:
-            nn.utils.clip_grad_norm_(self._trained, settings.clip_grad)
-        self._optimizer.step()
-        self._optimizer.zero_grad()
-        rate = float(self._schedule.get_last_lr()[0])
-        self._schedule.step()
-        return Learned(loss_sum, targets, rate)
+        peers.add_gradients(self._trained)
+        return targets, peers.total(loss_sum)[0]
+
+    def _draw_apart(self) -> None:
+        """Let dropout differ between peers, by numbers that depend on the seed, the step and the peer alone: nothing has to be kept of them."""
+        if self.peers.count > 1:
+            step = int(self._schedule.last_epoch)
+            torch.manual_seed(int(np.random.SeedSequence([self._seed, step, self.peers.rank]).generate_state(1, np.uint64)[0]))
+
+    def _noise_of(self, batch: Batch) -> Tensor | None:
+        """Of this share of a batch. All peers draw that of the whole batch, so that it is the same however many they are."""
+        if not self._noise:
+            return None
+        shape = (batch.whole, self.captioner.mapper.embedding_size)
+        return self._noise * torch.randn(shape, generator=self._noise_stream)[self.peers.own]
 
     def momentum(self) -> Momentum:
         """What has to be kept beside the weights for going on as if nothing had been."""

@@ -122,6 +122,7 @@ def take_lock(
     device: torch.device,
     precision: str,
     made_again: str | None = None,
+    processes: int = 1,
 ) -> Lock:
     """The lock of a training that is about to begin.
 
@@ -130,6 +131,7 @@ def take_lock(
         asked: as it was asked for.
         language_model: its folder.
         made_again: the run that is repeated.
+        processes: that train together.
     """
     return Lock(
         recipe=recipe.model_dump(mode="json"),
@@ -137,7 +139,7 @@ def take_lock(
         data=data_facts(recipe, dataset),
         encoder=encoder_facts(recipe, dataset, encoder, home),
         start=start_facts(recipe, language_model, home),
-        machine=surroundings.machine(device, precision),
+        machine=surroundings.machine(device, precision, processes),
         packages=surroundings.packages(),
         git=surroundings.git_states(),
         made_again=made_again,

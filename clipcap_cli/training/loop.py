@@ -138,28 +138,30 @@ def run_loop(learner: Learner, train: Samples, recipe: Recipe, position: Positio
     Returns:
         How it ended; the weights are those of the last step.
     """
-    settings = recipe.train
+    settings, peers = recipe.train, learner.peers
     steps = planned_steps(recipe, len(train))
     prefix_length = learner.captioner.mapper.prefix_length
     began = time.monotonic() - position.seconds
     rates = _Rates()
     validates = hooks.validate is not None
+    if _is_due(position, steps, settings) and position.step not in position.found:  # a checkpoint that was made in need, when a peer was lost
+        _validate(position, hooks)
     # A run that was killed behind its last checkpoint may have nothing more to learn.
     ended = _reason_to_end(position, steps, settings, time_is_up=False, validates=validates)
     events(Started("train", steps, "steps", done=position.step))
     learner.begin()
     for epoch, group in _groups_of_batches(train, recipe, position.step) if ended is None else ():
-        learned = learner.step([make_batch(train, members, prefix_length) for members in group])
+        learned = learner.step([make_batch(train, members, prefix_length, peers.own) for members in group])
         position.add(learned)
         rates.add(sum(map(len, group)), learned.targets)
         events(Advanced("train", 1, {"loss": position.shown, "epoch": epoch, "lr": learned.rate, "captions_per_s": rates.captions_per_s()}))
         if position.step % LOG_EVERY == 0 or position.step == steps:
             hooks.log({"step": position.step, "epoch": epoch, "loss": position.take_waiting(), "lr": learned.rate, "tokens_per_s": rates.tokens_per_s()})
 
-        position.seconds = time.monotonic() - began
-        stopped = hooks.should_stop() and position.step < steps
+        asked, position.seconds = peers.highest(hooks.should_stop(), time.monotonic() - began)  # all end at the same step
+        stopped = bool(asked) and position.step < steps
         time_is_up = not stopped and settings.max_minutes is not None and position.seconds >= settings.max_minutes * 60
-        if position.step % settings.validate_every == 0 or position.step == steps or time_is_up:
+        if _is_due(position, steps, settings) or time_is_up:
             with rates.paused():
                 _validate(position, hooks)
             position.seconds = time.monotonic() - began
@@ -169,6 +171,11 @@ def run_loop(learner: Learner, train: Samples, recipe: Recipe, position: Positio
             break
     events(Finished("train"))
     return Outcome(ended or "interrupted", interrupted=ended is None)
+
+
+def _is_due(position: Position, steps: int, settings: TrainPart) -> bool:
+    """Whether a validation belongs to the step."""
+    return position.step > 0 and (position.step % settings.validate_every == 0 or position.step == steps)
 
 
 def _validate(position: Position, hooks: Hooks) -> None:

@@ -28,20 +28,18 @@ def caption_loss(
     mapper: Mapper,
     language_model: LanguageModel,
     *,
-    noise: float = 0.0,
+    noise: Tensor | None = None,
     label_smoothing: float = 0.0,
-    generator: torch.Generator | None = None,
 ) -> Tensor:
     """Mean loss of a token of `batch`, a scalar in fp32.
 
     Args:
         batch: already on the device of the models.
-        noise: deviation of the Gaussian noise on the prepared embeddings (CapDec, arXiv 2211.00575, section 3).
-        generator: of the noise, on the CPU.
+        noise: what is added to the prepared embeddings, [captions, embedding_size] (CapDec, arXiv 2211.00575, section 3).
     """
     embeddings = preparation(batch.embeddings)
-    if noise:
-        embeddings = embeddings + noise * torch.randn(embeddings.shape, generator=generator).to(embeddings)
+    if noise is not None:
+        embeddings = embeddings + noise.to(embeddings)
     prefix = mapper(embeddings)  # [captions, prefix_length, lm_width]
     inputs = torch.cat([prefix, language_model.embed(batch.tokens).to(prefix.dtype)], dim=1)
     hidden = language_model.hidden(inputs).flatten(0, 1)[batch.places]  # [targets, lm_width]: logits are made only where there is a target

@@ -193,9 +193,9 @@ def _lock_of(name: str) -> str:
     return f"run-{name}"
 
 
-def run_lock(run: Run) -> Any:
-    """The lock that a run's process holds while it trains."""
-    return hold(run.home, _lock_of(run.name))
+def run_lock(run: Run, *, wait_s: float = 0.0) -> Any:
+    """The lock that a run's process holds while it trains; `wait_s` as in `hold`."""
+    return hold(run.home, _lock_of(run.name), wait_s=wait_s)
 
 
 def list_runs(home: Home) -> list[Run]:

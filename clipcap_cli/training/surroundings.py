@@ -31,8 +31,8 @@ def packages() -> dict[str, str]:
     return found
 
 
-def machine(device: torch.device, precision: str) -> dict[str, Any]:
-    """Where it is computed, and with which numbers."""
+def machine(device: torch.device, precision: str, processes: int = 1) -> dict[str, Any]:
+    """Where it is computed, by how many processes, and with which numbers."""
     facts: dict[str, Any] = {
         "platform": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
@@ -43,6 +43,8 @@ def machine(device: torch.device, precision: str) -> dict[str, Any]:
     }
     if device.type == "cuda":
         facts |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}  # type: ignore[no-untyped-call]
+    if processes > 1:
+        facts["processes"] = processes
     settings = _CPU_SETTINGS if device.type == "cpu" else _CUDA_SETTINGS
     return facts | {name: os.environ[name] for name in settings if name in os.environ}
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -19,6 +20,7 @@ from clipcap_cli.recipe.schema import TrainPart
 from clipcap_cli.training.batches import batches_of
 from clipcap_cli.training.loop import Found
 from clipcap_cli.training.objective import caption_loss, computing_in
+from clipcap_cli.training.peers import ALONE, Peers
 from clipcap_cli.training.samples import Samples
 
 # From captions by picture to a score; the higher the better.
@@ -60,26 +62,36 @@ class Validation:
         references = {picture.name: picture.captions for picture in chosen}
         self._score = scorer(references, self.select_by) if scorer and self.select_by != BY_LOSS else None
 
-    def __call__(self, captioner: Captioner, precision: str, events: Listener) -> Found:
-        """How good a captioner is now. What is drawn on the way is drawn from streams of its own: training goes on as if nothing had been."""
+    def __call__(self, captioner: Captioner, precision: str, events: Listener, peers: Peers = ALONE) -> Found:
+        """How good a captioner is now. What is drawn on the way is drawn from streams of its own: training goes on as if nothing had been.
+
+        Args:
+            peers: those that share the work; all find the same.
+        """
         began = time.monotonic()
-        loss = validation_loss(captioner, self._samples, precision)
-        written = captioner.caption_embeddings(self._embeddings, events=events)
-        captions = {name: caption.text for name, caption in zip(self.pictures, written, strict=True)}
-        score = self._score(captions) if self._score else None
+        loss = validation_loss(captioner, self._samples, precision, peers)
+        numbers = range(len(self.pictures))[peers.own]
+        written = captioner.caption_embeddings(self._embeddings[peers.own], numbers=numbers, events=events)
+        captions = dict.fromkeys(self.pictures, "")
+        for shares in peers.exchange([[number, caption.text] for number, caption in zip(numbers, written, strict=True)]):
+            captions |= {self.pictures[number]: text for number, text in shares}
+        score = peers.from_first(partial(self._score, captions)) if self._score else None
         return Found(loss, score, captions, time.monotonic() - began)
 
 
 @torch.no_grad()
-def validation_loss(captioner: Captioner, samples: Samples, precision: str) -> float:
+def validation_loss(captioner: Captioner, samples: Samples, precision: str, peers: Peers = ALONE) -> float:
     """Mean loss of a token over all of `samples`, without noise, dropout and smoothing."""
-    total, count = 0.0, 0
+    total, count = 0.0, 0.0
     with evaluating(captioner.mapper, captioner.language_model):
-        for batch in batches_of(samples, _BATCH, captioner.mapper.prefix_length):
+        for batch in batches_of(samples, _BATCH, captioner.mapper.prefix_length, peers.own):
+            if not batch.count:
+                continue
             with computing_in(precision, captioner.device):
                 loss = caption_loss(batch.to(captioner.device), captioner.preparation, captioner.mapper, captioner.language_model)
             total += loss.item() * batch.count
             count += batch.count
+    total, count = peers.total(total, count)
     return total / count
 
 

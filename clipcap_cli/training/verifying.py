@@ -13,6 +13,7 @@ from clipcap_cli.errors import ClipcapError, InputError, StoreError
 from clipcap_cli.events import Listener, Note, silent
 from clipcap_cli.training import surroundings
 from clipcap_cli.training.differences import Difference, decisive, differences, told
+from clipcap_cli.training.launching import speaks, started_together
 from clipcap_cli.training.lock import Lock, data_facts, encoder_facts, read_lock, start_facts
 from clipcap_cli.training.runs import Run, list_runs
 from clipcap_cli.training.sameness import Sameness, sameness
@@ -65,7 +66,7 @@ def train_again(
         InputError, MissingError, StoreError: as `train`.
     """
     then = read_lock(run.path)
-    if then is not None:
+    if then is not None and speaks():
         now, lost = _now(run, then, device, events)
         found = differences(then, now)
         for sentence in lost:
@@ -77,7 +78,7 @@ def train_again(
         if not found and not lost:
             events(Note(f"data, weights, packages and machine are those of {run.name}"))
     again = train(run.recipe, made_again=run.name, stop_after=stop_after, home=run.home, device=device, events=events, scorer=scorer)
-    if again.info.status != "finished" or run.info.status != "finished":
+    if not speaks() or again.info.status != "finished" or run.info.status != "finished":
         return again, None
     alike = sameness(run, again)
     events(Note(f"{again.name} and {run.name}: {alike}"))
@@ -124,7 +125,7 @@ def _now(run: Run, then: Lock, device: str, events: Listener) -> tuple[Lock, lis
     except ClipcapError as error:
         lost.append(_lost("what it starts from", error))
     where = choose_device(device)
-    machine = surroundings.machine(where, choose_precision(recipe.train.precision, where)[0])
+    machine = surroundings.machine(where, choose_precision(recipe.train.precision, where)[0], started_together())
     now = replace(then, data=data, encoder=eyes, start=start, machine=machine, packages=surroundings.packages(), git=surroundings.git_states())
     return now, lost
 

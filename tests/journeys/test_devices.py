@@ -1,0 +1,163 @@
+"""Several processes that train one captioner: as if there were one, whatever happens to them. The long form is `python benchmarks/together_training.py`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from journey_tools import ROOT, SHORT, Road, run_command
+from safetensors.numpy import load_file
+
+pytestmark = [pytest.mark.journey, pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")]
+
+STEPS = 50
+# Shares are uneven (5 captions for 2 or 3 processes), a step has two batches, and noise is added.
+LINE = ("train", "quickstart", "--dataset", "shapes", f"train.steps={STEPS}", "train.batch_size=5", "train.accumulate=2", "train.validate_every=25", *SHORT)
+EXACT = ("train.precision=fp32", "train.dropout=0", "train.lr=1e-4", "train.lm_lr=1e-5")
+SOON_S = 30
+
+
+def losses(run: Path) -> dict[int, list[float]]:
+    """By step: of training, of validation."""
+    found: dict[int, list[float]] = {}
+    for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()):
+        found.setdefault(line["step"], []).append(line["val_loss"] if "val_loss" in line else line["loss"])
+    return found
+
+
+def captions(run: Path) -> list[object]:
+    return [json.loads(line)["samples"] for line in (run / "metrics.jsonl").read_text().splitlines() if "samples" in line]
+
+
+def assert_alike(run: Path, other: Path) -> None:
+    """The same losses, captions and weights, but for the order of sums."""
+    ours, theirs = losses(run), losses(other)
+    assert ours.keys() == theirs.keys()
+    for step in theirs:
+        assert ours[step] == pytest.approx(theirs[step], abs=1e-5)
+    assert captions(run) == captions(other)
+    for file in ("mapper.safetensors", "lm/model.safetensors"):
+        weights, expected = load_file(run / "last" / file), load_file(other / "last" / file)
+        assert weights.keys() == expected.keys()
+        for name, numbers in expected.items():
+            np.testing.assert_allclose(weights[name], numbers, rtol=0, atol=1e-5, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def alone(road: Road) -> Path:
+    """The run of one process."""
+    done = run_command(road.home, *LINE, *EXACT, "name=alone")
+    assert done.returncode == 0, done.stderr
+    return road.home / "runs" / "alone"
+
+
+def started(home: Path, *arguments: object) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CLIPCAP_HOME": str(home), "CLIPCAP_OFFLINE": "1"}
+    line = [sys.executable, "-m", "clipcap_cli", *map(str, arguments)]
+    return subprocess.Popen(line, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def process_of(launcher: int, rank: int) -> int:
+    """The process of a launcher that has this rank."""
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(status.read_text().rpartition(")")[2].split()[1])
+            if parent == launcher and f"RANK={rank}".encode() in (status.parent / "environ").read_bytes().split(b"\0"):
+                return int(status.parent.name)
+        except OSError:  # it has ended
+            continue
+    raise AssertionError(f"there is no process of rank {rank}")
+
+
+def test_two_processes_learn_what_one_learns(road: Road, alone: Path) -> None:
+    done = run_command(road.home, *LINE, *EXACT, "name=two", "--devices", 2)
+
+    assert done.returncode == 0, done.stderr
+    assert "2 processes, each with 3 of the 5 captions of a batch" in done.stderr
+    assert done.stdout.count("run two: finished") == 1
+    assert_alike(road.home / "runs" / "two", alone)
+
+
+def test_whatever_ends_them_they_are_gone_on_with_by_as_many_as_one_likes(road: Road, alone: Path) -> None:
+    run = road.home / "runs" / "dead"
+
+    def logged(step: int) -> bool:
+        return (run / "metrics.jsonl").exists() and step in losses(run)
+
+    first = started(road.home, *LINE, *EXACT, "name=dead", "--devices", 2)
+    wait_for(lambda: logged(10))
+    first.send_signal(signal.SIGINT)
+    out, err = first.communicate(timeout=SOON_S)
+    assert first.returncode == 130, err
+    assert "run dead: stopped" in out
+    assert "Error" not in err
+
+    second = started(road.home, "train", "dead", "--resume", "--devices", 2)
+    wait_for(lambda: logged(20))
+    os.kill(process_of(second.pid, 1), signal.SIGKILL)
+    out, err = second.communicate(timeout=SOON_S)
+    assert second.returncode == 7
+    assert err.count("Error") == 1
+    assert "process 1 of 2 is gone (SIGKILL), and the others were ended" in err
+    [step] = [int(folder.name.removeprefix("step-")) for folder in (run / "checkpoints").iterdir()]
+    assert step >= 20
+    assert f"Run 'dead' is kept as it was at step {step}; to go on: clipcap train dead --resume" in err
+
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "3", "-m", "clipcap_cli", "train", "dead", "--resume"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CLIPCAP_HOME": str(road.home), "OMP_NUM_THREADS": "1"}
+    third = subprocess.run(torchrun, env=environment, text=True, capture_output=True, check=False)
+    assert third.returncode == 0, third.stderr
+    assert third.stderr.count(f"dead goes on from step {step} of {STEPS}") == 1
+    assert_alike(run, alone)
+
+
+def test_the_first_process_may_die_too(road: Road) -> None:
+    run = road.home / "runs" / "headless"
+    training = started(road.home, *LINE, *EXACT, "name=headless", "--devices", 2)
+    wait_for(lambda: (run / "metrics.jsonl").exists())
+    os.kill(process_of(training.pid, 0), signal.SIGKILL)
+    _, err = training.communicate(timeout=SOON_S)
+
+    assert training.returncode == 7
+    assert "process 0 of 2 is gone (SIGKILL), and the others were ended" in err
+    done = run_command(road.home, "train", "headless", "--resume", "--stop-after", 1)
+    assert done.returncode == 0, done.stderr
+    assert "headless goes on from step" in done.stderr
+    assert "goes on from step 0" not in done.stderr
+
+
+def test_what_is_wrong_is_said_once(road: Road) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "clipcap_cli", "train", "quickstart", "--dataset", "nowhere"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CLIPCAP_HOME": str(road.home), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(torchrun, env=environment, text=True, capture_output=True, check=False)
+
+    assert done.returncode != 0
+    assert done.stderr.count("Error: there is no dataset named 'nowhere'") == 1
+
+
+@pytest.mark.parametrize(
+    ("devices", "message"),
+    [
+        ("0", "--devices 0 is neither a number nor auto"),
+        ("many", "--devices many is neither a number nor auto"),
+        ("9999", "--devices 9999 is more than there is"),
+    ],
+)
+def test_devices_that_are_not_there_are_refused(clipcap: Callable[..., object], devices: str, message: str) -> None:
+    said = clipcap("train", "quickstart", "--dataset", "shapes", "--devices", devices)
+    assert (said.code, message in said.err) == (3, True)  # type: ignore[attr-defined]
