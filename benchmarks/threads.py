@@ -22,6 +22,7 @@ LIBRARYS, OURS = "", "10000"  # values of GOMP_SPINCOUNT; clipcap_cli/cli/main.p
 
 def steps_per_second(steps: int) -> float:
     import numpy as np
+    import pyarrow as pa
     import torch
 
     from clipcap_cli.captioner.lm_loading import load_language_model
@@ -36,8 +37,11 @@ def steps_per_second(steps: int) -> float:
     samples = Samples(
         embeddings=generator.normal(size=(64, 1280)).astype(np.float32),
         rows=np.arange(64),
-        tokens=generator.integers(0, 8000, lengths.sum()),
-        starts=np.concatenate([[0], lengths.cumsum()]),
+        captions=pa.array([" ".join(map(str, generator.integers(0, 8000, length))) for length in lengths]),
+        lengths=lengths,
+        measured=True,
+        tokens_of=lambda texts: [[int(number) for number in text.split()] for text in texts],
+        mean_tokens=float(lengths.mean()),
         cut=0,
     )
     language_model = load_language_model("builtin:nano").requires_grad_(True)

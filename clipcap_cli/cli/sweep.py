@@ -51,8 +51,11 @@ def sweep(
     The same line again, or the sweep's name, goes on where it was stopped; of one that has finished it shows the table.
     """
     from clipcap_cli.training.grid import Draw, plan_trials
+    from clipcap_cli.training.launching import started_together
     from clipcap_cli.training.sweeps import check_recipe_is_meant
 
+    if started_together() > 1:
+        raise typer.BadParameter("a sweep trains one run after another, each in one process; of several processes each would begin its own")
     if seed is not None and random is None:
         raise typer.BadParameter("it needs --random", param_hint="--seed")
     draw = Draw(random, seed or 0) if random else None
