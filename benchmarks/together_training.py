@@ -11,6 +11,7 @@ of a matrix product come to, and two processes of it at once: on a machine whose
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import platform
 import random
@@ -111,11 +112,11 @@ def environment() -> dict[str, str]:
 
 def wrong_after_kills(kills: int, steps: int, seed: int) -> int:
     """Kill a process of a training again and again, go on each time, and compare what comes out; print and return what was wrong."""
-    chance, wrong, done, waits = random.Random(seed), 0, 0, []
+    chance, wrong, done, waits, names = random.Random(seed), 0, 0, [], itertools.count(1)
     arguments = (*RECIPE, *GENTLE, f"train.steps={steps}", f"train.validate_every={steps // 2}")
     trained(1, "train", *arguments, "name=undisturbed")
     while done < kills:
-        name = f"disturbed-{done}"
+        name = f"disturbed-{next(names)}"
         line: Sequence[str] = ("train", *arguments, f"name={name}")
         while True:
             processes = chance.choice([2, 2, 3])
