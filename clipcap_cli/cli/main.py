@@ -23,6 +23,7 @@ COMMANDS = {
     "sweep": "Train one recipe with several settings, and say which came out best.",
     "caption": "Write captions for pictures.",
     "eval": "Score captions, with intervals and baselines, and write a report.",
+    "serve": "Caption pictures over HTTP, with a page for people.",
     "export": "Write a captioner for others: a bundle, the original code, onnx, the hub.",
     "model": "List captioners, and choose the one in use.",
     "runs": "List trainings, and look at how they went.",

@@ -39,7 +39,7 @@ def test_the_commands_of_the_front_desk_are_these() -> None:
         [
             *("dataset add", "dataset list", "dataset export", "dataset show", "dataset remove"),
             *("dataset merge", "dataset diff", "dataset split", "dataset edit", "dataset filter", "dataset restore", "dataset check", "dataset preview"),
-            *("embed", "train", "sweep", "caption", "eval", "export", "doctor"),
+            *("embed", "train", "sweep", "caption", "eval", "serve", "export", "doctor"),
             *("model list", "model show", "model import", "model pull", "model use", "model remove"),
             *("runs list", "runs show", "runs compare", "runs verify", "runs remove"),
             *("recipe list", "recipe show", "recipe copy", "recipe check"),

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from journey_tools import SHORT, Road, draw_pictures, run_command
 from page_reader import Reader, start_chromium
+from page_server import PageServer, page_server
+from page_user import MakePictures, draw
 from said import Said
 
 from clipcap_cli.cli.main import main
@@ -55,3 +59,16 @@ def reader(driver: Any) -> Reader:
     for log in ("browser", "performance"):
         driver.get_log(log)
     return Reader(driver)
+
+
+@pytest.fixture
+def server() -> Iterator[PageServer]:
+    """A server that the page talks with; how it answers is set by the test."""
+    with page_server() as started:
+        yield started
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> MakePictures:
+    """A function that makes pictures of the names that it is given."""
+    return partial(draw, tmp_path)

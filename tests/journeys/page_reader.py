@@ -62,12 +62,12 @@ class Reader:
     def __init__(self, driver: Any) -> None:
         self.driver = driver
 
-    def opens(self, page: Path, *, width: int = WIDE, dark: bool = False, script: bool = True) -> None:
+    def opens(self, page: Path | str, *, width: int = WIDE, dark: bool = False, script: bool = True) -> None:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.tells("Emulation.setDeviceMetricsOverride", width=width, height=HEIGHT, deviceScaleFactor=1, mobile=width < WIDE)
         self.tells("Emulation.setEmulatedMedia", features=[scheme])
         self.tells("Emulation.setScriptExecutionDisabled", value=not script)
-        self.driver.get(page.as_uri())
+        self.driver.get(_address(page))
 
     def tells(self, command: str, **values: Any) -> None:
         self.driver.execute_cdp_cmd(command, values)
@@ -102,12 +102,17 @@ class Reader:
         self._waits()
         return str(self.asks("return document.activeElement.querySelector('.name')?.textContent ?? ''"))
 
-    def requests(self, page: Path) -> list[str]:
+    def requests(self, page: Path | str) -> list[str]:
         """What the page asked for, itself among it; what the browser's own first tab asks for is not its doing."""
         events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         asked = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
-        return [request["request"]["url"] for request in asked if request["documentURL"] == page.as_uri()]
+        return [request["request"]["url"] for request in asked if request["documentURL"] == _address(page)]
 
     def complaints(self) -> list[str]:
         """Of the browser."""
         return [entry["message"] for entry in self.driver.get_log("browser")]
+
+
+def _address(page: Path | str) -> str:
+    """Of a page that is a file, or of one that a server has."""
+    return page if isinstance(page, str) else page.as_uri()
