@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from clipcap_cli.captioner.bundle import load_bundle
 from clipcap_cli.captioner.captioner import Captioner
+from clipcap_cli.captioner.copies import load_copies
 from clipcap_cli.captioner.models import find_captioner
 from clipcap_cli.datasets.checking import require_whole
 from clipcap_cli.datasets.dataset import Dataset, open_dataset
 from clipcap_cli.embeddings.pipeline import Embedded, embed_dataset
-from clipcap_cli.encoders.registry import load_encoder
+from clipcap_cli.encoders.devices import Devices, choose_devices
+from clipcap_cli.encoders.registry import load_encoders
 from clipcap_cli.errors import InputError, StoreError
 from clipcap_cli.evaluation.metrics.overlap import scorer
 from clipcap_cli.events import Listener, Note, silent
@@ -26,22 +27,26 @@ from clipcap_cli.training.train import train as train_run
 from clipcap_cli.training.verifying import train_again
 
 
-def load(name: str | os.PathLike[str] | None = None, *, home: Home | None = None, device: str = "auto", precision: str = "fp32") -> Captioner:
+def load(
+    name: str | os.PathLike[str] | None = None, *, home: Home | None = None, device: str = "auto", devices: Devices | None = None, precision: str = "fp32"
+) -> Captioner:
     """Load a captioner.
 
     Args:
         name: a model's or run's name, or a bundle's folder; None for the model in use, else the newest run's best.
         home: the store; None for the usual one.
         device: "auto", "cpu", "cuda", ….
+        devices: several instead, each with a copy of the captioner: how many, "auto" for all, or their names; `caption` shares pictures between them.
         precision: of the language model: "fp32", "bf16" (faster where the hardware has it; now and then another word) or "auto".
 
     Raises:
-        InputError: there is no such captioner, or its bundle is not whole.
+        UsageError: both device and devices were given.
+        InputError: there is no such captioner or device, or its bundle is not whole.
         MissingError: its language model is not here and cannot be had now.
     """
     home = home or open_home()
     found = find_captioner(None if name is None else os.fspath(name), home)
-    return load_bundle(found.path, home=home, device=device, precision=precision)
+    return load_copies(found.path, choose_devices(devices, device=device), home=home, precision=precision)
 
 
 def embed(
@@ -52,6 +57,7 @@ def embed(
     batch_size: int = 32,
     workers: int | None = None,
     device: str = "auto",
+    devices: Devices | None = None,
     events: Listener = silent,
 ) -> Embedded:
     """Turn a dataset's pictures into vectors, but for those that have been already.
@@ -63,19 +69,21 @@ def embed(
         batch_size: pictures that go through the encoder at once.
         workers: how many read and decode pictures; None for as many as there are cores.
         device: "auto", "cpu", "cuda", ….
+        devices: several instead, each with a copy of the encoder: how many, "auto" for all, or their names.
 
     Returns:
-        The store of embeddings, how many were made and how many were there, and what could not be embedded.
+        The store of embeddings, how many were made and how many were there, what could not be embedded, and what limited.
 
     Raises:
-        InputError: there is no such dataset or encoder.
+        UsageError: both device and devices were given.
+        InputError: there is no such dataset, encoder or device, or a device has too little memory.
         MissingError: the encoder's weights or package are missing.
         StoreError: the dataset is damaged, or the store cannot be written.
     """
     if isinstance(dataset, str):
         dataset = open_dataset(dataset, home=home)
     require_whole(dataset.folder)
-    loaded = load_encoder(encoder, home=dataset.home, device=device, events=events)
+    loaded = load_encoders(encoder, choose_devices(devices, device=device), home=dataset.home, events=events)
     return embed_dataset(dataset, loaded, batch_size=batch_size, workers=workers, events=events)
 
 

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +19,7 @@ from clipcap_cli.captioner.decoding.base import Hypothesis
 from clipcap_cli.captioner.decoding.settings import change_decoding
 from clipcap_cli.captioner.language_models import LanguageModel
 from clipcap_cli.captioner.mappers import Mapper, Preparation
+from clipcap_cli.encoders.devices import telling_device
 from clipcap_cli.errors import ClipcapError, InputError
 from clipcap_cli.events import Advanced, Finished, Listener, Started, silent
 from clipcap_cli.recipe.schema import Decode
@@ -83,6 +84,7 @@ class Captioner:
         info: what is worth keeping about its making (dataset, training); plain JSON values.
         home: where the encoder's weights lie; None for the default store.
         inside: the encoder of the bundle that it was loaded from, where that has one; it is taken then.
+        copies: of it on other devices; `caption` shares pictures between all of them.
     """
 
     encoder_spec: str
@@ -94,6 +96,7 @@ class Captioner:
     info: dict[str, Any] = field(default_factory=dict)
     home: Home | None = None
     inside: InsideEncoder | None = None
+    copies: tuple[Captioner, ...] = ()
     _encoder: ImageEncoder | None = field(default=None, init=False, repr=False)
 
     @property
@@ -158,6 +161,7 @@ class Captioner:
         pictures: Sequence[Picture],
         *,
         batch_size: int = 32,
+        workers: int | None = None,
         seed: int = 0,
         events: Listener = silent,
         on_error: Literal["raise", "yield"] = "raise",
@@ -168,57 +172,31 @@ class Captioner:
         Args:
             pictures: paths, PIL images or arrays [height, width, 3] (uint8 RGB).
             batch_size: pictures encoded and written at once.
+            workers: threads that read and decode pictures; None for one a core.
+            events: hear at the end what limited, where it took a while.
             seed: of what is drawn by sampling.
             on_error: "yield" gives the error of a picture that cannot be read in the place of its caption, "raise" ends with it.
             decode: what to do otherwise than by default, as in the recipe: `beams=3`, `strategy="sample"`.
 
         Raises:
-            InputError: a setting is wrong, or a picture cannot be read.
+            InputError: a setting is wrong, a picture cannot be read, or a device has too little memory.
             MissingError: the encoder's weights are not here and cannot be downloaded.
         """
         if isinstance(pictures, str | os.PathLike):
             raise InputError(f"pictures come as a list, and {os.fspath(pictures)!r} is one path", hint="Put it into brackets.")
         settings = change_decoding(self.decode, decode)
         stop_token(self.language_model, settings.stop)  # a wrong one is told before any picture is encoded
-        return self._caption(pictures, settings, batch_size, seed, events, on_error)
-
-    def _caption(
-        self, pictures: Sequence[Picture], decode: Decode, batch_size: int, seed: int, events: Listener, on_error: str
-    ) -> Iterator[Caption | ClipcapError]:
-        from clipcap_cli.embeddings.pipeline import encode_pictures
-
-        encoder = self._load_encoder(events)
         sources = [Path(picture) if isinstance(picture, str | os.PathLike) else picture for picture in pictures]
-        names = [str(source) if isinstance(source, Path) else None for source in sources]
-        events(Started("caption", len(sources), "pictures"))
-        try:
-            waiting: list[tuple[int, np.ndarray | ClipcapError]] = []
-            for index, result in encode_pictures(sources, encoder, batch_size=batch_size):
-                if isinstance(result, ClipcapError) and on_error == "raise":
-                    raise result
-                waiting.append((index, result))
-                if len(waiting) == batch_size or index == len(sources) - 1:
-                    yield from self._written(waiting, names, decode, seed)
-                    events(Advanced("caption", len(waiting)))
-                    waiting = []
-        finally:
-            events(Finished("caption"))
+        from clipcap_cli.captioner.pictures import caption_alone, caption_together
 
-    def _written(
-        self, waiting: list[tuple[int, np.ndarray | ClipcapError]], names: list[str | None], decode: Decode, seed: int
-    ) -> Iterator[Caption | ClipcapError]:
-        readable = [(index, result) for index, result in waiting if not isinstance(result, ClipcapError)]
-        captions: Iterator[Caption] = iter(())
-        if readable:
-            captions = iter(self._write(np.stack([vector for _, vector in readable]), decode, [index for index, _ in readable], seed))
-        for index, result in waiting:
-            yield result if isinstance(result, ClipcapError) else replace(next(captions), source=names[index])
+        write = caption_together if self.copies else caption_alone
+        return write(self, sources, settings, batch_size=batch_size, workers=workers, seed=seed, events=events, on_error=on_error)
 
     def _write(self, embeddings: np.ndarray | Tensor, decode: Decode, numbers: Sequence[int], seed: int) -> list[Caption]:
         """One batch; `numbers` are the rows' places in the whole call."""
         stop = stop_token(self.language_model, decode.stop)
         ends = stop == self.language_model.end_token
-        with evaluating(self.mapper, self.language_model):
+        with telling_device(str(self.device), len(numbers)), evaluating(self.mapper, self.language_model):
             found = continue_prefixes(
                 self.language_model,
                 self.prefix(embeddings),
@@ -239,12 +217,21 @@ class Captioner:
         candidates = tuple(Candidate(self.language_model.detokenize(ids).strip(), hypothesis.score) for ids, hypothesis in zip(tokens, hypotheses, strict=True))
         return Caption(candidates[0].text, candidates[0].score, candidates, tokens[0])
 
-    def _load_encoder(self, events: Listener) -> ImageEncoder:
+    def load_encoder(self, events: Listener = silent, *, precision: str = "auto") -> ImageEncoder:
+        """The encoder that it was trained with; loaded once.
+
+        Args:
+            precision: that it is loaded in.
+
+        Raises:
+            InputError: the one that is here is another.
+            MissingError: its weights are not here and cannot be downloaded.
+        """
         if self._encoder is None:
             from clipcap_cli.encoders.registry import load_encoder
 
             source = self.inside or InsideEncoder(self.encoder_spec, self.encoder_fingerprint)
-            encoder = load_encoder(source.spec, home=self.home, device=str(self.device), events=events)
+            encoder = load_encoder(source.spec, home=self.home, device=str(self.device), precision=precision, events=events)
             check_encoder(encoder, source.fingerprint)
             self._encoder = encoder
         return self._encoder

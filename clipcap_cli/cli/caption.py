@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from clipcap_cli.cli import completion
+from clipcap_cli.cli import bulk, completion
 from clipcap_cli.cli.captions import Format, sidecar_of, writing
 from clipcap_cli.cli.inputs import find_pictures
 from clipcap_cli.cli.options import command, home, settings
@@ -27,7 +27,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app,
     "caption",
     examples=("clipcap caption *.jpg --beam 5", "find photos -name '*.jpg' -print0 | clipcap caption - -0 --format jsonl --output captions.jsonl"),
-    json="a line for each picture, as --format jsonl: {image, caption, score, candidates: [{text, score}]}.",
+    json="a line for each picture, as --format jsonl: {image, caption, score, candidates: [{text, score}]}; with --engine one document, {output, pictures, "
+    "captioned, failed, shards: [{shard, file, pictures, captioned, problems, was_there}]}.",
 )
 def caption(
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Pictures, folders (with all below them), patterns; - for a list on stdin.")],
@@ -75,10 +76,13 @@ def caption(
             help=_FORMATS,
         ),
     ] = "text",
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to, instead of stdout.")] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Where to, instead of stdout; with --engine a folder or an address.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there; else they are left, and their pictures too.")] = False,
     nul: Annotated[bool, typer.Option("-0", "--null", help="The list on stdin is separated by NUL characters.")] = False,
     batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Pictures at once.")] = 32,
+    workers: Annotated[int | None, typer.Option("--workers", metavar="N", min=1, help="How many read and decode pictures; as many as there are cores.")] = None,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="With --sample: another seed, another caption.")] = 0,
     precision: Annotated[
         str,
@@ -89,6 +93,16 @@ def caption(
         ),
     ] = "fp32",
     device: Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    devices: Annotated[
+        str | None, typer.Option("--devices", metavar="N|auto|LIST", help="Several devices, each with a copy: how many, auto for all, or cuda:0,cuda:1.")
+    ] = None,
+    engine: bulk.EngineOption = None,
+    address: bulk.Address = None,
+    nodes: bulk.Nodes = None,
+    shard_size: bulk.ShardSize = None,
+    image_column: Annotated[
+        str | None, typer.Option("--image-column", metavar="COLUMN", help="With --engine: column of a Parquet file that has the pictures.")
+    ] = None,
 ) -> None:
     """Write captions for pictures. The defaults of decoding are the model's own. Pictures that cannot be read are named, and the others are captioned."""
     if sum((beam is not None, greedy, sample, contrastive)) > 1:
@@ -129,6 +143,15 @@ def caption(
         "length_penalty": length_penalty,
         "stop": stop,
     }
+    others = {"format": form != "text" and not out.json, "overwrite": overwrite, "null": nul, "devices": devices}
+    work = bulk.engine_of(engine, address, nodes, None, shard_size, **others)
+    if work is not None:
+        how: dict[str, Any] = {"model": model, "candidates": candidates, "seed": seed, "device": device, "precision": precision, "image_column": image_column}
+        bulk.caption_with({**work, "batch_size": batch_size, "threads": workers}, paths, output, decode=decode, **how)
+        return
+    if image_column is not None:
+        raise typer.BadParameter("--image-column needs --engine ray.")
+    file = Path(output) if output is not None else None
     inputs = find_pictures(paths, nul=nul)
     failures: list[ClipcapError] = list(inputs.failures)
     pictures = list(inputs.pictures)
@@ -136,21 +159,23 @@ def caption(
         pictures = _without_sidecar(pictures, failures, overwrite)
     done = 0
     if pictures:
-        from clipcap_cli.captioner.bundle import load_bundle
+        from clipcap_cli.captioner.copies import load_copies
         from clipcap_cli.captioner.models import find_captioner
+        from clipcap_cli.encoders.devices import choose_devices
 
         found = find_captioner(model, home())
         out.note(f"caption: {found.kind} {found.name!r} ({found.why})")
-        captioner = load_bundle(found.path, home=home(), device=device, precision=precision)
+        captioner = load_copies(found.path, choose_devices(devices, device=device), home=home(), precision=precision)
         if samples is not None:
             candidates = max(candidates, samples)
         elif candidates > 1:  # a beam search has as many as it is wide
             decode |= {"strategy": "beam", "beams": max(candidates, beam or captioner.decode.beams)}
         settings.kept = "The captions that were written are complete."
-        with progress(results_show_it=output is None and sys.stdout.isatty()) as events, writing(form, output, overwrite=overwrite) as put:
+        with progress(results_show_it=output is None and sys.stdout.isatty()) as events, writing(form, file, overwrite=overwrite) as put:
             written = captioner.caption(
                 pictures,
                 batch_size=batch_size,
+                workers=workers,
                 seed=seed,
                 events=events,
                 on_error="yield",

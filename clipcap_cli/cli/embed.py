@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clipcap_cli.cli import completion
+from clipcap_cli.cli import bulk, completion
 from clipcap_cli.cli.options import command, home, settings
 from clipcap_cli.cli.out import out
 from clipcap_cli.cli.progress import progress
@@ -19,6 +19,7 @@ from clipcap_cli.words import count, duration
 if TYPE_CHECKING:
     from clipcap_cli.datasets.dataset import Dataset
     from clipcap_cli.datasets.records import Problem
+    from clipcap_cli.embeddings.pipeline import Embedded
     from clipcap_cli.encoders.base import ImageEncoder
 
 _NAMED = 20  # pictures in the warnings
@@ -45,30 +46,49 @@ def embed(
     ] = None,
     check: Annotated[bool, typer.Option("--check/--no-check", help="With --import: compare some with what the encoder makes, if it is at hand.")] = True,
     device: Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    devices: Annotated[
+        str | None, typer.Option("--devices", metavar="N|auto|LIST", help="Several devices, each with a copy: how many, auto for all, or cuda:0,cuda:1.")
+    ] = None,
+    engine: bulk.EngineOption = None,
+    address: bulk.Address = None,
+    nodes: bulk.Nodes = None,
+    staging: bulk.Staging = None,
+    shard_size: bulk.ShardSize = None,
 ) -> None:
     """Turn a dataset's pictures into vectors. What is there already is not made again; `clipcap train` does it by itself."""
     from clipcap_cli.datasets.checking import require_whole
     from clipcap_cli.datasets.dataset import open_dataset
     from clipcap_cli.encoders.registry import check_spec
 
+    work = bulk.engine_of(engine, address, nodes, staging, shard_size, import_=import_, devices=devices)
     dataset = open_dataset(name, home=home())
     require_whole(dataset.folder)
     check_spec(encoder)
 
     from clipcap_cli.embeddings.pipeline import embed_dataset
-    from clipcap_cli.encoders.registry import load_encoder
+    from clipcap_cli.encoders.devices import choose_devices
+    from clipcap_cli.encoders.registry import load_encoders
 
     settings.kept = "What was embedded is kept; type the same line to go on."
+    if work is not None:
+        embedded, spec = bulk.embed_with({**work, "batch_size": batch_size, "threads": workers}, dataset, encoder, device)
+        _tell_embedded(name, spec, embedded)
+        return
     with progress() as events:
-        loaded = load_encoder(encoder, home=home(), device=device, events=events)
+        copies = load_encoders(encoder, choose_devices(devices, device=device), home=home(), events=events)
+        loaded = copies[0]
         if import_ is not None:
             _import(dataset, import_, loaded, check)
             return
-        embedded = embed_dataset(dataset, loaded, batch_size=batch_size, workers=workers, events=events)
+        embedded = embed_dataset(dataset, copies, batch_size=batch_size, workers=workers, events=events)
+    _tell_embedded(name, loaded.spec, embedded)
+
+
+def _tell_embedded(name: str, spec: str, embedded: Embedded) -> None:
     out.result(
         {
             "dataset": name,
-            "encoder": loaded.spec,
+            "encoder": spec,
             "new": embedded.new,
             "reused": embedded.reused,
             "failed": len(embedded.problems),
@@ -77,7 +97,9 @@ def embed(
         }
     )
     rate = f" in {duration(embedded.seconds)} ({embedded.new / embedded.seconds:.0f}/s)" if embedded.new else ""
-    out.text(f"{name} with {loaded.spec}: {count(embedded.new, 'picture')} embedded{rate}, {embedded.reused:,} were there.")
+    out.text(f"{name} with {spec}: {count(embedded.new, 'picture')} embedded{rate}, {embedded.reused:,} were there.")
+    if embedded.limit:
+        out.note(embedded.limit)
     _tell(embedded.problems)
 
 

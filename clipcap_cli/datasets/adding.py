@@ -15,10 +15,12 @@ from clipcap_cli.datasets.changes.splitting import decide
 from clipcap_cli.datasets.checking import check_version
 from clipcap_cli.datasets.dataset import Dataset, open_dataset
 from clipcap_cli.datasets.detection import detect, recognised
+from clipcap_cli.datasets.examining import examine_all
 from clipcap_cli.datasets.files.unpacking import is_archive, unpacked
-from clipcap_cli.datasets.ingest import ingest, nothing_left, settle_splits
+from clipcap_cli.datasets.ingest import Examine, ingest, nothing_left, settle_splits
 from clipcap_cli.datasets.keeping import Keeper
 from clipcap_cli.datasets.manifest import UNKNOWN, Manifest, Policy, Provenance, read_manifest, write_manifest
+from clipcap_cli.datasets.places import Place
 from clipcap_cli.datasets.readers.hub_dataset import REMOTE
 from clipcap_cli.datasets.records import NO_OPTIONS, Evidence, Problem, Reader, ReaderOptions, Record, as_text
 from clipcap_cli.datasets.splits import in_order
@@ -26,6 +28,7 @@ from clipcap_cli.datasets.versioning import ADDED, Contents, changing, put_versi
 from clipcap_cli.datasets.versions import Picture
 from clipcap_cli.errors import ClipcapError, InputError, StoreError
 from clipcap_cli.events import Listener, Note, silent
+from clipcap_cli.storage.addresses import is_address
 from clipcap_cli.storage.home import Home, open_home
 from clipcap_cli.storage.names import check_name, free_name, name_from
 from clipcap_cli.words import count
@@ -43,7 +46,7 @@ class Source:
         policy: what becomes of the pictures' files; those of an archive are always taken into the store.
     """
 
-    place: Path
+    place: Path | Place
     files: Path
     options: ReaderOptions
     policy: Policy
@@ -118,10 +121,31 @@ def add_dataset(
     """
     home = home or open_home()
     with _looked_at(source, name, home, options, policy, events) as found:
-        name = check_name(name or found.name, "dataset")
-        with changing(home, name, events):
-            before = _before(home, name, found.place, replace_all)
-            return _add(found, name, before, home, provenance, replace_all, events)
+        return add_source(found, name, home, provenance=provenance, replace_all=replace_all, events=events)
+
+
+def add_source(
+    found: Source,
+    name: str | None,
+    home: Home,
+    *,
+    provenance: Provenance = UNKNOWN,
+    replace_all: bool = False,
+    keeper: Keeper | None = None,
+    examine: Examine = examine_all,
+    events: Listener = silent,
+) -> Dataset:
+    """Read a source that has been looked at; the rest is as `add_dataset` says.
+
+    Args:
+        keeper: says where pictures are from now on; None for what the source's policy says.
+        examine: looks at pictures that are files.
+    """
+    name = check_name(name or found.name, "dataset")
+    keeper = keeper or Keeper(home, found.policy)
+    with changing(home, name, events):
+        before = _before(home, name, found.place, replace_all)
+        return _add(found, name, before, keeper, provenance, replace_all, examine, events)
 
 
 def preview_source(
@@ -155,7 +179,7 @@ def _looked_at(
 ) -> Iterator[Source]:
     """Find out what a source is; an archive is unpacked for as long as it is needed."""
     place = _absolute(source)
-    known = _manifest_of(home, name or name_from(place.name.partition(".")[0] if place.is_file() else place.name))
+    known = manifest_of(home, name or name_from(place.name.partition(".")[0] if place.is_file() else place.name))
     if known is not None and known.source == str(place):
         options = known.options if options == NO_OPTIONS else options
         policy = policy or known.policy
@@ -164,15 +188,15 @@ def _looked_at(
         if not options.images or not options.images.is_dir():
             raise InputError("there is no such folder of pictures", where=str(options.images), hint="Name it with --images.")
     if place.is_file() and is_archive(place) and recognised(place, options) is None:
-        with unpacked(place, home, events) as files, _told_as(files, place):
+        with unpacked(place, home, events) as files, told_as(files, place):
             yield Source(place, files, options, "link", *detect(files, options))
     else:
         yield Source(place, place, options, policy or "in-place", *detect(place, options))
 
 
 @contextmanager
-def _told_as(files: Path, place: Path) -> Iterator[None]:
-    """Let errors name the archive, which people know, and not the folder that it was unpacked into."""
+def told_as(files: Path, place: object) -> Iterator[None]:
+    """Let errors name the archive or address, which people know, and not the folder that it was unpacked into."""
     try:
         yield
     except ClipcapError as error:
@@ -185,6 +209,8 @@ def _absolute(path: str | os.PathLike[str]) -> Path:
         raise InputError("the source has no name", hint="Name a folder of pictures with captions, or a captions table.")
     if str(path).startswith(REMOTE):
         return Path(path)
+    if is_address(str(path)):
+        raise InputError("what lies at an address is added by workers, which read it there", where=str(path), hint="Add --engine ray.")
     try:
         return Path(path).expanduser().resolve()
     except (OSError, RuntimeError) as error:  # a link to itself; the home of a user who is not there
@@ -195,7 +221,8 @@ def _relative(path: Path, root: Path) -> Path:
     return path.relative_to(root) if path.is_relative_to(root) else path
 
 
-def _manifest_of(home: Home, name: str) -> Manifest | None:
+def manifest_of(home: Home, name: str) -> Manifest | None:
+    """What is said of the dataset of this name; None if there is none, or none that can be read."""
     folder = home.datasets / name
     try:
         return read_manifest(folder) if folder.is_dir() else None
@@ -203,7 +230,7 @@ def _manifest_of(home: Home, name: str) -> Manifest | None:
         return None
 
 
-def _before(home: Home, name: str, place: Path, replace_all: bool) -> Dataset | None:
+def _before(home: Home, name: str, place: Path | Place, replace_all: bool) -> Dataset | None:
     """The current version of the dataset of this name, if there is one."""
     if not (home.datasets / name).exists():
         return None
@@ -223,7 +250,10 @@ def _before(home: Home, name: str, place: Path, replace_all: bool) -> Dataset | 
     return before
 
 
-def _add(found: Source, name: str, before: Dataset | None, home: Home, provenance: Provenance, replace_all: bool, events: Listener) -> Dataset:
+def _add(
+    found: Source, name: str, before: Dataset | None, keeper: Keeper, provenance: Provenance, replace_all: bool, examine: Examine, events: Listener
+) -> Dataset:
+    home = keeper.home
     events(Note(f"{found.evidence.layout}: {found.evidence.reason}"))
     old = read_manifest(home.datasets / name) if (home.datasets / name).exists() else None
     manifest = Manifest(
@@ -237,8 +267,7 @@ def _add(found: Source, name: str, before: Dataset | None, home: Home, provenanc
         split_rule=old.split_rule if old and not replace_all else None,
         keeps_source_splits=old is None or replace_all or old.keeps_source_splits,
     )
-    keeper = Keeper(home, found.policy)
-    pictures, problems, splits_by = _read(found, None if replace_all else before, manifest, keeper, events)
+    pictures, problems, splits_by = _read(found, None if replace_all else before, manifest, keeper, examine, events)
     change, added_in = "", tuple[int, ...]()
     if before is not None and before.is_changed and not replace_all:
         pictures, change, added_in = _only_new(before, pictures, events), "what is new in the source joined what was changed here", before.added_in
@@ -252,13 +281,15 @@ def _add(found: Source, name: str, before: Dataset | None, home: Home, provenanc
     return put_version(home, manifest, contents)
 
 
-def _read(found: Source, before: Dataset | None, manifest: Manifest, keeper: Keeper, events: Listener) -> tuple[list[Picture], list[Problem], str]:
+def _read(
+    found: Source, before: Dataset | None, manifest: Manifest, keeper: Keeper, examine: Examine, events: Listener
+) -> tuple[list[Picture], list[Problem], str]:
     problems: list[Problem] = []
 
     def report(problem: Problem) -> None:
         problems.append(replace(problem, where=as_text(problem.where), message=as_text(problem.message)))
 
-    pictures = ingest(found.reader.read(found.files, found.options, report), found.root, report, keeper=keeper, events=events)
+    pictures = ingest(found.reader.read(found.files, found.options, report), found.root, report, keeper=keeper, events=events, examine=examine)
     if not pictures:
         raise nothing_left(found.place, problems)
     earlier = _splits_of(before) if before else {}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from clipcap_cli.datasets.manifest import Manifest, read_manifest
 from clipcap_cli.datasets.pairs import Pairs, ids_of
+from clipcap_cli.datasets.places import Place, source_of, where_is
 from clipcap_cli.datasets.records import Problem
 from clipcap_cli.datasets.versions import (
     CAPTIONS_FILE,
@@ -41,7 +42,7 @@ class Image:
 
     Attributes:
         image_id: the first 32 hex digits of the SHA-256 of its bytes; of its embedding where there is no file.
-        path: where it lies; None for a picture of which only the embedding is known.
+        path: where it lies, a file or inside of a shard; None for a picture of which only the embedding is known.
         name: its path relative to the source.
         split: train, val, test or a name of the source's own; None if the source puts it into none.
         width, height: in pixels, as seen upright.
@@ -49,7 +50,7 @@ class Image:
     """
 
     image_id: str
-    path: Path | None
+    path: Path | Place | None
     name: str
     split: str | None
     width: int
@@ -62,7 +63,7 @@ class Dataset:
     """One version of a dataset. Everything but `images` and `problems` is known without reading more.
 
     Attributes:
-        source: the folder or file that it was added from.
+        source: the folder, file or address that it was added from.
         layout, reason: how the source was read, and why so.
         created: when this version was made, ISO 8601 with time zone.
         made_by: the verb that made this version: add, edit, filter, …
@@ -78,7 +79,7 @@ class Dataset:
     home: Home
     name: str
     version: int
-    source: Path
+    source: Path | Place
     layout: str
     reason: str
     created: str
@@ -116,9 +117,9 @@ class Dataset:
         """
         return read_pictures(self.folder)
 
-    def file_of(self, picture: Picture) -> Path | None:
-        """Where a picture's file lies; None if only its embedding is known."""
-        return self.home.root / picture.path if picture.path else None
+    def file_of(self, picture: Picture) -> Path | Place | None:
+        """Where a picture lies; None if only its embedding is known."""
+        return where_is(self.home.root, str(picture.path)) if picture.path else None
 
     def sample(self, many: int) -> list[Image]:
         """So many of its pictures, evenly over all of them, without reading more captions than theirs.
@@ -140,7 +141,7 @@ class Dataset:
         return [self._image(images.slice(row, 1).to_pylist()[0], told[row]) for row in rows]
 
     def _image(self, image: Mapping[str, Any], captions: Iterable[str]) -> Image:
-        path = self.home.root / image["path"] if image["path"] else None
+        path = where_is(self.home.root, image["path"]) if image["path"] else None
         return Image(image["image_id"], path, image["name"], image["split"], image["width"], image["height"], tuple(captions))
 
     def images(self, split: str | None = None) -> list[Image]:
@@ -158,7 +159,7 @@ class Dataset:
             told[row].append(text)
         columns = (images.column(name).to_pylist() for name in images.column_names)
         return [
-            Image(image_id, self.home.root / path if path else None, name, of, width, height, tuple(texts))
+            Image(image_id, where_is(self.home.root, path) if path else None, name, of, width, height, tuple(texts))
             for image_id, path, name, of, width, height, texts in zip(*columns, told, strict=True)
         ]
 
@@ -243,7 +244,7 @@ def open_dataset(name: str, *, home: Home | None = None, version: int | None = N
             home=home,
             name=name,
             version=number,
-            source=Path(facts["source"]),
+            source=source_of(facts["source"]),
             layout=facts["layout"],
             reason=facts["reason"],
             created=facts["created"],

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clipcap_cli.datasets.dataset import Dataset
+from clipcap_cli.datasets.places import Place, where_is
 from clipcap_cli.datasets.versions import Picture
 from clipcap_cli.datasets.writers.coco import write_coco
 from clipcap_cli.datasets.writers.flickr8k import write_flickr8k
@@ -112,8 +113,8 @@ def _provenance(dataset: Dataset) -> dict[str, str]:
     return {key: value for key, value in (("licence", told.licence), ("source", told.source), ("citation", told.citation)) if value}
 
 
-def _file(dataset: Dataset, picture: Picture) -> Path:
-    return dataset.home.root / picture.path
+def _file(dataset: Dataset, picture: Picture) -> Path | Place:
+    return where_is(dataset.home.root, picture.path)
 
 
 def _archive_form(output: Path) -> str | None:

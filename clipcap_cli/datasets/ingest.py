@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeGuard
@@ -18,16 +18,21 @@ from clipcap_cli.events import Advanced, Finished, Listener, Started, silent
 from clipcap_cli.words import count
 
 TASK = "add"
+Examine = Callable[[Sequence[str]], Iterator[list[Examined | Refused]]]
+
 _SHOWN = 5
 
 
-def ingest(records: Iterable[Record], root: Path, report: Report, *, keeper: Keeper, events: Listener = silent) -> list[Picture]:
+def ingest(
+    records: Iterable[Record], root: Path, report: Report, *, keeper: Keeper, events: Listener = silent, examine: Examine = examine_all
+) -> list[Picture]:
     """Hash and check the pictures of records.
 
     Args:
         root: the folder that names are relative to.
         report: is told of every picture that is left out, and of every file with the same bytes as another.
         keeper: takes pictures into the store.
+        examine: looks at files, in their order.
 
     Returns:
         Pictures in the order of their names, with the split that the source gave. Two files of the same bytes are two pictures of one id.
@@ -39,7 +44,7 @@ def ingest(records: Iterable[Record], root: Path, report: Report, *, keeper: Kee
         path = str(record.image)
         if record.image_id is not None:
             fileless[record.image_id] = _joined(fileless.get(record.image_id), record)
-        elif record.data is not None:
+        elif record.data is not None or record.found is not None:
             streamed.take(record)
         elif as_text(path) != path:
             message = "this file's name is not valid text; it is left out"
@@ -52,7 +57,7 @@ def ingest(records: Iterable[Record], root: Path, report: Report, *, keeper: Kee
     for picture in pictures:
         if picture.path:
             _compare(first.setdefault(picture.image_id, picture), picture, report)
-    for picture in _of_files(named, root, report, keeper, events):
+    for picture in _of_files(named, root, report, keeper, events, examine):
         pictures.append(picture)
         _compare(first.setdefault(picture.image_id, picture), picture, report)
     return pictures
@@ -64,14 +69,14 @@ def _joined(before: Record | None, record: Record) -> Record:
     return replace(before, captions=before.captions + record.captions, split=before.split or record.split, tags=before.tags or record.tags)
 
 
-def _of_files(named: dict[str, Record], root: Path, report: Report, keeper: Keeper, events: Listener) -> Iterator[Picture]:
+def _of_files(named: dict[str, Record], root: Path, report: Report, keeper: Keeper, events: Listener, examine: Examine) -> Iterator[Picture]:
     """The pictures of records by path, which are taken out of `named` one by one."""
     names = {path: _name(path, root) for path in named}
     paths = sorted(named, key=lambda path: (names[path], path))
     events(Started(TASK, len(paths), "pictures"))
     try:
         done = iter(paths)
-        for batch in examine_all(paths):
+        for batch in examine(paths):
             for found in batch:
                 path = next(done)
                 record = named.pop(path)
@@ -98,8 +103,7 @@ class _Streamed:
         name = as_text(record.image.as_posix())
         self._names.add(name)
         self._events(Advanced(TASK, 1))
-        assert record.data is not None
-        found = examine_bytes(record.data, name)
+        found = record.found or examine_bytes(record.data or b"", name)
         if not _is_usable(found, name, record, self._report):
             return
         before = self._found.get((name, found.image_id))
@@ -107,7 +111,7 @@ class _Streamed:
             captions = before.captions + _cleaned(record.captions)
             self._found[name, found.image_id] = replace(before, captions=captions, split=before.split or record.split)
             return
-        kept = self._keeper.keep_bytes(record.data, found.image_id, found.format)
+        kept = record.place or self._keeper.keep_bytes(record.data or b"", found.image_id, found.format)
         self._found[name, found.image_id] = _picture(found, kept, name, record)
 
     def pictures(self) -> list[Picture]:
@@ -178,7 +182,7 @@ def settle_splits(
     return settled, "rule" if decide is not None and not by_source else "source" if by_source else "hash"
 
 
-def nothing_left(source: Path, problems: list[Problem]) -> InputError:
+def nothing_left(source: object, problems: list[Problem]) -> InputError:
     """The error for a source of which no picture can be used."""
     first = "; ".join(f"{problem.where}: {problem.message}" for problem in problems[:_SHOWN])
     more = f"; and {len(problems) - _SHOWN:,} more" if len(problems) > _SHOWN else ""

@@ -6,6 +6,7 @@ start on documents and video), and a picture that would fill the memory is refus
 
 from __future__ import annotations
 
+import errno
 import io
 import threading
 import warnings
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from clipcap_cli.datasets.places import Place, read_place
 from clipcap_cli.errors import InputError
 from clipcap_cli.storage.reading import check_plain
 
@@ -50,32 +52,43 @@ _IMPOSTORS = (
 _opening = threading.RLock()
 
 
-def open_picture(data: bytes, where: str) -> Image.Image:
+class TooManyPixelsError(InputError):
+    """A picture's header asks for more pixels than are read."""
+
+
+def open_picture(data: bytes, where: str, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decode a picture: the first frame, upright, RGB, transparency on white.
 
     Args:
         data: the bytes of a file.
         where: its name, for errors.
+        max_pixels: a picture of more is not decoded.
 
     Returns:
         An image of mode RGB that holds its pixels.
 
     Raises:
-        InputError: the bytes are no picture, are cut short, or are more than MAX_PIXELS pixels.
+        TooManyPixelsError: its header tells of more than `max_pixels`.
+        InputError: the bytes are no picture, or are cut short.
     """
-    image = _open(data, where)
+    image = _open(data, where, max_pixels)
     try:
         return to_rgb(image)
     except Exception as error:  # decoders raise whatever damaged bytes lead them to
         raise _unreadable(error, where) from error
 
 
-def read_picture(path: Path) -> bytes:
-    """The bytes of a picture's file.
+def read_picture(path: Path | Place) -> bytes:
+    """The bytes of a picture, wherever it lies.
 
     Raises:
         OSError: it cannot be read, is no plain file, or has more than MAX_BYTES.
     """
+    if isinstance(path, Place):
+        data = read_place(path, MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise OSError(errno.EFBIG, f"it has more than the {MAX_BYTES:,} bytes that are read", str(path))
+        return data
     check_plain(path, MAX_BYTES)
     return path.read_bytes()
 
@@ -166,16 +179,16 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _open(data: bytes, where: str) -> Image.Image:
+def _open(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
     try:
         with _quiet():
             image = Image.open(io.BytesIO(data), formats=_formats())
     except Exception as error:
         raise _unreadable(error, where, data) from error
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise InputError(
-            f"this picture has {width:,} x {height:,} = {width * height / 1e6:,.0f} megapixels, more than the {MAX_PIXELS // 1_000_000} that are read",
+    if width * height > max_pixels:
+        raise TooManyPixelsError(
+            f"this picture has {width:,} x {height:,} = {width * height / 1e6:,.0f} megapixels, more than the {max_pixels / 1e6:g} that are read",
             where=where,
             hint="Scale it down, or leave it out.",
         )

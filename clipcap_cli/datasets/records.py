@@ -10,7 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from clipcap_cli.datasets.examining import Examined, Refused
 
 Severity = Literal["error", "warning", "info"]
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
@@ -31,6 +34,8 @@ class Record:
         image_id: given for a picture of which only the embedding is at hand.
         data: the picture itself, where it lies inside another file: an archive, a table.
         tags: what the columns say that were asked to be kept.
+        inside: where in that other file it lies (see `places`).
+        found: what its bytes tell, and `place`, where they are from now on: given for a picture that another machine has looked at.
     """
 
     image: Path
@@ -40,6 +45,9 @@ class Record:
     image_id: str | None = None
     data: bytes | None = field(default=None, repr=False)
     tags: Mapping[str, str] = field(default_factory=no_tags)
+    inside: str = field(default="", compare=False)
+    found: Examined | Refused | None = None
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,8 @@ class Picture:
     """One picture as a version has it.
 
     Attributes:
-        path: of its file, or relative to the store where the store keeps it; "" where there is no file, and zeros in what follows.
+        path: of its file, or relative to the store where the store keeps it; of one inside of a shard its place (see `places`); "" where there is no file,
+            and zeros in what follows.
         size, mtime_ns: of the file, in bytes, when it was read.
         tags: what the columns of its table say that were asked to be kept.
     """

@@ -126,7 +126,7 @@ def _compare(dataset: Dataset, images: dict[str, Image], rows: dict[str, int], d
     """Refuse embeddings that are unlike those of the encoder itself."""
     model = OPENAI_MODELS.get(encoder.spec.removeprefix("openai:"))
     files = [(image_id, images[image_id].path) for image_id in rows]
-    chosen = [(image_id, file) for image_id, file in files if file is not None and file.is_file()][:_COMPARED]
+    chosen = [(image_id, file) for image_id, file in files if isinstance(file, Path) and file.is_file()][:_COMPARED]
     if not chosen or (model is not None and find_weights(model, dataset.home) is None):
         return  # nothing is downloaded for a comparison
     for (image_id, file), (_, made) in zip(chosen, encode_pictures([file for _, file in chosen], encoder, batch_size=_COMPARED), strict=True):

@@ -14,12 +14,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clipcap_cli.embeddings.index import INDEX, WAIT_S, checksum, damaged, reading, writing
+from clipcap_cli.embeddings.lookup import ID, places_of
 from clipcap_cli.embeddings.rows import Shard, StoredRows
 from clipcap_cli.encoders.base import ImageEncoder, Vectors
 from clipcap_cli.errors import InputError, StoreError
@@ -29,14 +30,13 @@ from clipcap_cli.storage.home import Home
 from clipcap_cli.storage.locks import hold
 from clipcap_cli.storage.reading import read_json
 
+if TYPE_CHECKING:
+    import sqlite3
+
 _FORMAT = 1
 _DTYPE = np.dtype("<f2")
 _SHARD_BYTES = 256 * 2**20
 _LARGEST = 2**40  # bytes of a file of vectors, or numbers of a vector
-_ID = np.dtype("S32")
-_FEW = 20_000  # ids that are looked up one by one; for more, the whole index is read
-_ASKED_AT_ONCE = 500  # ids of one query; SQLite allows 999 at least
-_READ_AT_ONCE = 100_000  # rows of the index
 _WAIT_S = WAIT_S
 
 
@@ -69,16 +69,11 @@ class EmbeddingStore:
         Args:
             ids: image ids, as texts or as an array of bytes.
         """
-        asked = np.asarray(ids, _ID)
-        found = np.full(len(asked), -1, np.int64)
+        asked = np.asarray(ids, ID)
         with reading(self.folder) as index:
             if index is None or not len(asked):
-                return found
-            known, rows = self._known(index, asked)
-        place = np.minimum(np.searchsorted(known, asked), max(0, len(known) - 1))
-        there = known[place] == asked if len(known) else np.zeros(len(asked), bool)
-        found[there] = rows[place[there]]
-        return found
+                return np.full(len(asked), -1, np.int64)
+            return self._places(index, asked)
 
     def missing(self, ids: Sequence[str]) -> list[str]:
         """Those of `ids` that have no embedding here, in their order, each once."""
@@ -92,7 +87,7 @@ class EmbeddingStore:
             StoreError: some are not here, or the store is damaged.
         """
         places = self.places(ids)
-        absent = len(np.unique(np.asarray(ids, _ID)[places < 0]))
+        absent = len(np.unique(np.asarray(ids, ID)[places < 0]))
         if absent:
             raise StoreError(
                 f"{absent:,} of {len({*ids}):,} images have no embedding by {self.spec}",
@@ -147,11 +142,9 @@ class EmbeddingStore:
         with hold(self.home, f"embeddings-{self.folder.name}", wait_s=_WAIT_S, events=events), store_errors(self.folder):
             self._prepare()
             with writing(self.folder) as index:
-                known = set(self._known(index, np.asarray(ids, _ID))[0].tolist())
                 first_of: dict[str, int] = {}
-                for place, image_id in enumerate(ids):
-                    if image_id.encode() not in known:
-                        first_of.setdefault(image_id, place)
+                for place in np.flatnonzero(self._places(index, np.asarray(ids, ID)) < 0).tolist():
+                    first_of.setdefault(ids[place], place)
                 if not first_of:
                     return
                 start = int(index.execute("SELECT coalesce(max(row) + 1, 0) FROM vectors").fetchone()[0])
@@ -161,15 +154,11 @@ class EmbeddingStore:
                     index.executemany("INSERT INTO vectors VALUES (?, ?)", zip(first_of, range(start, start + len(first_of)), strict=True))
                     index.execute("INSERT OR REPLACE INTO checksums VALUES (?, ?, ?)", (start, len(first_of), checksum(list(first_of), added.tobytes())))
 
-    def _known(self, index: Any, asked: NDArray[np.bytes_]) -> tuple[NDArray[np.bytes_], NDArray[np.int64]]:
-        """Ids that are here, in order, and their rows: those of `asked` at least."""
+    def _places(self, index: sqlite3.Connection, asked: NDArray[np.bytes_]) -> NDArray[np.int64]:
         try:
-            known, rows = _some(index, asked) if len(asked) <= _FEW else _all(index)
+            return places_of(index, asked)
         except (TypeError, ValueError, OverflowError) as error:  # SQLite lets a column hold anything
             raise damaged(self.folder, self.folder / INDEX, "its index holds what is no row") from error
-        if rows.min(initial=0) < 0:
-            raise damaged(self.folder, self.folder / INDEX, "its index holds what is no row")
-        return known, rows
 
     @property
     def _shard_rows(self) -> int:
@@ -224,27 +213,6 @@ def check_sizes(embedding_size: int, shard_bytes: int) -> None:
     """
     if not (1 <= embedding_size <= _LARGEST and 1 <= shard_bytes <= _LARGEST):
         raise ValueError("its sizes cannot be")
-
-
-def _some(index: Any, asked: NDArray[np.bytes_]) -> tuple[NDArray[np.bytes_], NDArray[np.int64]]:
-    """Of these ids, the ones that are there, in order, and their rows."""
-    ids = [image_id.decode() for image_id in np.unique(asked)]
-    pairs: list[tuple[str, int]] = []
-    for start in range(0, len(ids), _ASKED_AT_ONCE):
-        part = ids[start : start + _ASKED_AT_ONCE]
-        pairs += index.execute(f"SELECT image_id, row FROM vectors WHERE image_id IN ({','.join('?' * len(part))})", part)
-    pairs.sort()
-    return np.array([image_id for image_id, _ in pairs], _ID), np.array([row for _, row in pairs], np.int64)
-
-
-def _all(index: Any) -> tuple[NDArray[np.bytes_], NDArray[np.int64]]:
-    """All ids in order, and their rows."""
-    found = index.execute("SELECT image_id, row FROM vectors ORDER BY image_id")
-    ids, rows = [np.empty(0, _ID)], [np.empty(0, np.int64)]
-    while pairs := found.fetchmany(_READ_AT_ONCE):
-        ids.append(np.array([image_id for image_id, _ in pairs], _ID))
-        rows.append(np.array([row for _, row in pairs], np.int64))
-    return np.concatenate(ids), np.concatenate(rows)
 
 
 def open_store(home: Home, encoder: ImageEncoder, *, of: Literal["pictures", "text"] = "pictures") -> EmbeddingStore:

@@ -6,6 +6,7 @@ The network is built at the first batch, not before: with every embedding in the
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ from clipcap_cli.errors import InputError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _TEXTS = 64  # of one forward pass
+_building = threading.Lock()  # one network after the other: what transformers changes while it loads is shared by all threads
 
 
 def placed(network: nn.Module, device: torch.device, dtype: torch.dtype | None = None) -> nn.Module:
@@ -57,8 +59,8 @@ class NetworkEncoder:
         self.device = device
         self._dtype = DTYPES[precision]
         self._build = build
+        self.copied_s = 0.0  # seconds that copies of pixels to another device than the CPU have taken
         self._network: nn.Module | None = None
-        self._building = threading.Lock()
 
     def preprocess(self, image: Image.Image) -> Pixels:
         """See ImageEncoder."""
@@ -78,16 +80,20 @@ class NetworkEncoder:
 
     def network(self) -> nn.Module:
         """The network itself, built now if it has not been."""
-        with self._building:
-            if self._network is None:
-                self._network = self._build()
-            return self._network
+        if self._network is None:
+            with _building:
+                if self._network is None:
+                    self._network = self._build()
+        return self._network
 
     def scale(self, batch: Pixels) -> Tensor:
         """What the network gets for a batch: [n, 3, size, size] in channels_last layout, on its device and in its precision."""
         how = self.preprocessing
         mean, std = (torch.tensor(values, device=self.device).view(1, 3, 1, 1) for values in (how.mean, how.std))
+        began = time.perf_counter()
         rows = torch.from_numpy(np.require(batch, requirements=["C", "W"])).to(self.device)  # torch takes no array that cannot be written
+        if self.device.type != "cpu":
+            self.copied_s += time.perf_counter() - began
         pixels = rows.permute(0, 3, 1, 2)  # rows of RGB are channels_last as they are
         return pixels.to(torch.float32).div_(how.divisor).sub_(mean).div_(std).to(self._dtype)
 
@@ -112,7 +118,7 @@ class ImageTextEncoder(NetworkEncoder):
 
     def encode_text(self, texts: list[str]) -> Vectors:
         """See TextEncoder."""
-        with self._building:
+        with _building:
             if self._text is None:
                 self._text = self._build_text()
         if not texts:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -16,7 +17,7 @@ from clipcap_cli.encoders import clip_package, hub
 from clipcap_cli.encoders.base import EncoderFactory, ImageEncoder
 from clipcap_cli.encoders.openai_models import OPENAI_MODELS, find_weights
 from clipcap_cli.errors import InputError, MissingError
-from clipcap_cli.events import Listener, silent
+from clipcap_cli.events import Listener, Note, silent
 from clipcap_cli.storage.home import Home, open_home
 from clipcap_cli.storage.names import unknown
 
@@ -57,6 +58,21 @@ def load_encoder(spec: str, *, home: Home | None = None, device: str = "auto", p
     family, _, name = spec.partition(":")
     settings = {"home": home or open_home(), "device": device, "precision": precision, "events": events}
     return _factory(family)(name, **settings)
+
+
+def load_encoders(spec: str, devices: Sequence[str], *, home: Home | None = None, precision: str = "auto", events: Listener = silent) -> list[ImageEncoder]:
+    """A copy of the encoder of a spec for each device, all in the precision of the first one's: their vectors are kept together.
+
+    Args:
+        devices: names, as `choose_devices` gives them.
+
+    Raises:
+        InputError, MissingError: as `load_encoder`.
+    """
+    first = load_encoder(spec, home=home, device=devices[0], precision=precision, events=events)
+    if len(devices) > 1:
+        events(Note(f"pictures are shared between {', '.join(devices)}"))
+    return [first, *(load_encoder(spec, home=home, device=device, precision=first.precision) for device in devices[1:])]
 
 
 def check_spec(spec: str) -> None:

@@ -1,6 +1,6 @@
 """The layout of CLIPCAP_HOME: one property a room, one number for the layout as a whole.
 
-datasets/ images/ embeddings/ weights/ models/ runs/ sweeps/ evaluations/ locks/ home.json
+datasets/ images/ embeddings/ weights/ models/ runs/ sweeps/ evaluations/ staging/ locks/ home.json
 """
 
 from __future__ import annotations
@@ -58,6 +58,11 @@ class Home:
     @property
     def evaluations(self) -> Path:
         return self.root / "evaluations"
+
+    @property
+    def staging(self) -> Path:
+        """Where a cluster's workers leave what they have done; nothing there is needed by anything else."""
+        return self.root / "staging"
 
     @property
     def locks(self) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from clipcap_cli.datasets.changes.merging import MERGED
 from clipcap_cli.datasets.dataset import Dataset, open_dataset
 from clipcap_cli.datasets.pictures import read_picture
+from clipcap_cli.datasets.places import by_engine
 from clipcap_cli.datasets.versions import DATASET_FILE, damaged, read_json, version_folder
 from clipcap_cli.embeddings.checking import Group, StoreFacts, check_store, drop_rows, facts_of, store_folders
 from clipcap_cli.embeddings.index import DamagedError
@@ -73,7 +74,7 @@ def line_for(name: str, source: str) -> str:
     """The line that makes a dataset from its source."""
     if source.startswith(MERGED):
         return f"clipcap dataset merge {source.removeprefix(MERGED).replace(',', ' ')} --name {name} --replace"
-    return f"clipcap dataset add {shlex.quote(source)} --name {name}"
+    return f"clipcap dataset add {shlex.quote(source)} --name {name}{by_engine(source)}"
 
 
 def look_at_images(home: Home, looked: Looked, read: Read) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clipcap_cli.datasets.places import Place
+
 Read = Callable[[int], None]
 
 
@@ -25,7 +27,7 @@ class Finding:
 
     kind: str
     name: str
-    where: Path
+    where: Path | Place
     what: str
     remedy: str
     drop: Callable[[], None] | None = field(default=None, compare=False)

@@ -123,7 +123,7 @@ def find_holders(home: Home) -> Iterator[Removal]:
 def find_damaged(home: Home) -> Iterator[Removal]:
     """What is damaged and can be made anew, or is needed by nothing: rows of embeddings, kept captions, checkpoints, old versions. All else stays."""
     for finding in verify(home, ("datasets", "embeddings", "runs", "evaluations")).findings:
-        if finding.drop is not None:
+        if finding.drop is not None and isinstance(finding.where, Path):
             yield Removal("damaged", finding.where, finding.what, finding.size_bytes, partial(_drop, finding.drop))
 
 

@@ -192,8 +192,7 @@ def test_time_that_was_spent_before_counts(colours, home):
     assert (resume(run).info.steps, run.info.ended_because) == (3, "60 minutes were up")
 
 
-def test_the_same_line_with_resume_goes_on_or_begins(colours, home, monkeypatch):
-    monkeypatch.setattr(face, "load_encoder", lambda *_, **__: ColourEncoder())
+def test_the_same_line_with_resume_goes_on_or_begins(colours, home):
     recipe = settings(train__epochs=2)
     begun = face.train("quickstart", recipe, resume=True, stop_after=2, home=home)
     assert (begun.name, begun.info.steps) == ("quickstart", 2)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clipcap_cli.cli import completion
+from clipcap_cli.cli import bulk, completion
 from clipcap_cli.cli.datasets.group import SUMMARY, app, open_reference, show_counts, show_problem_table, show_problems, splits_told, summary
 from clipcap_cli.cli.options import command, home
 from clipcap_cli.cli.out import out, printable
@@ -38,7 +38,8 @@ def add(
         str,
         typer.Argument(
             metavar="PATH",
-            help="A folder of pictures with captions, a captions file, an archive of them, tar shards, a data pickle of the original code, or hf:ORG/NAME.",
+            help="A folder of pictures with captions, a captions file, an archive of them, tar shards, a data pickle of the original code, or hf:ORG/NAME; "
+            "with --engine an address too.",
         ),
     ],
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Its name here; that of the folder if you say nothing.")] = None,
@@ -62,6 +63,11 @@ def add(
     citation: Annotated[str | None, typer.Option("--citation", metavar="TEXT", help="How the data is to be cited.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Give up what the dataset was: other source, splits made anew, changes not kept.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be added, and add nothing.")] = False,
+    engine: bulk.EngineOption = None,
+    address: bulk.Address = None,
+    nodes: bulk.Nodes = None,
+    staging: bulk.Staging = None,
+    shard_size: bulk.ShardSize = None,
 ) -> None:
     """Add pictures with captions, or what is new in a source that was added before. The layout is found out by itself; nothing of yours is changed."""
     from pathlib import Path
@@ -74,6 +80,11 @@ def add(
     chosen = [flag for flag, is_chosen in zip(_POLICIES, (copy, link, in_place), strict=True) if is_chosen]
     if len(chosen) > 1:
         raise typer.BadParameter(f"take one of {', '.join(chosen)}")
+    work = bulk.engine_of(engine, address, nodes, staging, shard_size, copy=copy, link=link, dry_run=dry_run)
+    if work is not None:
+        added = bulk.add_with(work, source, name=name, options=options, provenance=Provenance(licence, origin, citation), replace_all=replace)
+        _show_added(added, source)
+        return
     if dry_run:
         with progress() as events:
             preview = preview_source(source, name=name, home=home(), options=options, events=events)
@@ -90,6 +101,10 @@ def add(
             replace_all=replace,
             events=events,
         )
+    _show_added(added, source)
+
+
+def _show_added(added: Dataset, source: str) -> None:
     out.result(summary(added))
     show_counts(added)
     show_problems(added)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from clipcap_cli.datasets.duplicates.thumbnails import SIDE, thumbnail_of
 from clipcap_cli.datasets.pictures import look_at, picture_header, read_picture
+from clipcap_cli.datasets.places import where_is
 from clipcap_cli.errors import InputError
 from clipcap_cli.storage.hashing import image_id_of
 
@@ -45,11 +45,12 @@ class Facts:
 def facts_of(path: str) -> Facts:
     """Look at one file."""
     try:
-        data = read_picture(Path(path))
-        status = os.stat(path)  # noqa: PTH116 - as `Facts` has it
+        place = where_is(Path(), path)
+        data = read_picture(place)
+        changed = place.stat().st_mtime_ns if isinstance(place, Path) else 0
     except OSError as error:
         return Facts(path, fault="unreadable", reason=error.strerror or str(error))
-    known = (path, status.st_size, status.st_mtime_ns, image_id_of(data))
+    known = (path, len(data), changed, image_id_of(data))
     try:
         sight = look_at(data, path, 2 * SIDE)  # twice the thumbnail's, so that it is smooth
     except InputError as error:

@@ -14,6 +14,7 @@ from itertools import islice
 
 from clipcap_cli.datasets.check.facts import Facts, facts_of
 from clipcap_cli.datasets.check.facts_file import FACTS_FILE, read_facts, write_facts
+from clipcap_cli.datasets.places import reading_order, where_is
 from clipcap_cli.datasets.versions import Picture
 from clipcap_cli.errors import StoreError
 from clipcap_cli.events import Advanced, Finished, Listener, Note, Started, silent
@@ -33,10 +34,10 @@ def gather_facts(home: Home, name: str, pictures: Sequence[Picture], *, reread: 
     """
     folder = home.datasets / name
     known = read_facts(folder / FACTS_FILE)
-    paths = [str(home.root / picture.path) if picture.path else "" for picture in pictures]
+    paths = [str(where_is(home.root, picture.path)) if picture.path else "" for picture in pictures]
     new = [path for path in dict.fromkeys(paths) if path and (reread or not _is_known(path, known))]
     if new:
-        known.update(_look_at_all(new, events))
+        known.update(_look_at_all(sorted(new, key=lambda path: reading_order(where_is(home.root, path))), events))
         try:
             if folder.is_dir():  # a dataset that is being added has no folder yet, and gets it whole
                 write_facts(folder / FACTS_FILE, known)

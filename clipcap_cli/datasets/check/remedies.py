@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 
+from clipcap_cli.datasets.places import by_engine
+
 
 def fix(name: str) -> str:
     """Mend what can be mended safely."""
@@ -47,4 +49,4 @@ def look(name: str) -> str:
 
 def add_again(name: str, source: str) -> str:
     """Take the source as it is now."""
-    return f"clipcap dataset add {shlex.quote(source)} --name {name}"
+    return f"clipcap dataset add {shlex.quote(source)} --name {name}{by_engine(source)}"

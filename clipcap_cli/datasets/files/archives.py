@@ -43,6 +43,16 @@ def is_hidden(parts: tuple[str, ...]) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
+def is_packed(path: Path) -> bool:
+    """Whether a tar is compressed as a whole.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as stream:
+        return stream.read(8).startswith(tuple(_PACKED))
+
+
 def most_bytes(path: Path) -> int:
     """As much as the archive at `path` may unpack to."""
     return min(_MOST_BYTES, max(_WORTH_A_LOOK, path.stat().st_size * _MOST_GROWTH))

@@ -5,13 +5,14 @@ Several files are read as one dataset. Where their names say splits (`data/train
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from clipcap_cli.datasets.files.folders import beside, pictures_of
 from clipcap_cli.datasets.matching import match_rows
+from clipcap_cli.datasets.places import inside_table
 from clipcap_cli.datasets.records import Evidence, Problem, ReaderOptions, Record, Report, ignore
 from clipcap_cli.datasets.splits import splits_of_places
 from clipcap_cli.datasets.tables.addresses import are_addresses
@@ -21,6 +22,8 @@ from clipcap_cli.datasets.tables.parquet_tables import ParquetTable, picture_in,
 from clipcap_cli.datasets.tables.table_files import parquet_files, split_word
 from clipcap_cli.errors import InputError
 from clipcap_cli.words import count
+
+_NO_COLUMNS = "this file has no columns of pictures and captions; it is left out"
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,28 @@ class Parquet:
         yield from match_rows(rows, folder, report, beside=beside(found[0].table.path, folder))
 
 
+def read_table_with_pictures(name: str, path: Path, split: str | None, options: ReaderOptions, report: Report) -> Iterator[Record]:
+    """The pictures in one Parquet file, by rows, with their captions; a file that has none, or is damaged, is reported."""
+    try:
+        table = read_parquet_table(path, name)
+        columns = find_columns(table, options)
+        if columns is None:
+            report(Problem("other-table", "info", name, _NO_COLUMNS))
+        elif not table.holds_pictures(columns):
+            message = f"the column {table.header[columns.image]!r} has names of pictures, which are not here; the file is left out"
+            report(Problem("other-table", "warning", name, message, "Bring the pictures into the same folder."))
+        else:
+            yield from joined(_records(_Found(table, columns, split), report))
+    except InputError as error:
+        report(Problem("damaged-table", "error", name, error.message, error.hint or ""))
+
+
+def splits_of_tables(names: Iterable[str]) -> dict[str, str]:
+    """The split that the name of each table says, if they are splits."""
+    words = {name: split_word(PurePosixPath(name)) for name in names}
+    return splits_of_places({name: word for name, word in words.items() if word})
+
+
 def _find(source: Path, options: ReaderOptions, report: Report) -> list[_Found]:
     """The tables with captions of a source; what else there is of Parquet files is reported.
 
@@ -88,12 +113,10 @@ def _find(source: Path, options: ReaderOptions, report: Report) -> list[_Found]:
         if columns is not None:
             found.append(_Found(table, columns))
         else:
-            message = "this file has no columns of pictures and captions; it is left out"
-            report(Problem("other-table", "info", name, message))
+            report(Problem("other-table", "info", name, _NO_COLUMNS))
     if refused and not found and (source.is_file() or options.image_column or options.caption_column or options.tag_columns):
         raise refused
-    words = {each.table.name: split_word(PurePosixPath(each.table.name)) for each in found}
-    splits = splits_of_places({name: word for name, word in words.items() if word})
+    splits = splits_of_tables(each.table.name for each in found)
     return [replace(each, split=splits.get(each.table.name)) for each in found]
 
 
@@ -110,7 +133,8 @@ def _records(found: _Found, report: Report) -> Iterator[Record]:
             report(Problem("empty-caption", "warning", where, "the caption of this row is empty", "Write one, or take the row out."))
         else:
             image = Path(_harmless(name) or f"{table.name}/{number}")
-            yield Record(image, tuple(captions), split_of(cells, columns) or found.split, where, data=data, tags=tags_of(cells, columns, table))
+            inside = inside_table(number, table.header[columns.image])
+            yield Record(image, tuple(captions), split_of(cells, columns) or found.split, where, data=data, tags=tags_of(cells, columns, table), inside=inside)
 
 
 def joined(records: Iterator[Record]) -> Iterator[Record]:

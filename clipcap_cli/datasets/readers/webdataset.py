@@ -13,12 +13,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from tarfile import TarInfo
 from typing import Any
 
 from clipcap_cli.datasets.files.archives import Content, is_hidden, parts_of, tar_members
 from clipcap_cli.datasets.files.folders import scan
 from clipcap_cli.datasets.files.text_files import decode
 from clipcap_cli.datasets.pictures import MAX_BYTES, PICTURE_SUFFIXES
+from clipcap_cli.datasets.places import inside_tar
 from clipcap_cli.datasets.records import Evidence, Problem, ReaderOptions, Record, Report, Severity, clean_caption
 from clipcap_cli.datasets.splits import is_split, splits_of_places
 from clipcap_cli.datasets.tables.cells import texts_in
@@ -37,10 +39,11 @@ _SHARDS_TRIED, _MEMBERS_TRIED, _SAMPLES_TRIED = 3, 1000, 20  # before it is said
 
 @dataclass
 class _Sample:
-    """What consecutive members of one key hold: the picture's name and bytes, texts by their ending."""
+    """What consecutive members of one key hold: the picture's name and bytes, and where in the tar it lies; texts by their ending."""
 
     key: str
     picture: tuple[str, bytes] | None = None
+    inside: str = ""
     texts: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -60,7 +63,7 @@ class WebDataset:
                 continue
             assert first.picture is not None
             endings = " and ".join(f".{ending}" for ending in sorted(first.texts))
-            splits = sorted(set(_splits(shards).values()))
+            splits = sorted(set(splits_of_shards(shards).values()))
             of_many = f", one of {count(len(shards), 'shard')}," if len(shards) > 1 else ""
             named = f"; the shards are named for {', '.join(splits)}" if splits else ""
             reason = f"{name}{of_many} has {first.picture[0]} and, of the same name, {endings}{named}"
@@ -69,12 +72,17 @@ class WebDataset:
 
     def read(self, source: Path, options: ReaderOptions, report: Report) -> Iterator[Record]:
         shards = _shards(source)
-        splits = _splits(shards)
+        splits = splits_of_shards(shards)
         for name, path in shards.items():
-            try:
-                yield from _Shard(name, path, options, report).records(splits.get(name))
-            except InputError as error:
-                report(Problem("damaged-archive", "error", name, error.message, error.hint or ""))
+            yield from read_shard(name, path, splits.get(name), options, report)
+
+
+def read_shard(name: str, path: Path, split: str | None, options: ReaderOptions, report: Report) -> Iterator[Record]:
+    """The pictures of one tar with their captions; where it is damaged is reported, and what came before is given."""
+    try:
+        yield from _Shard(name, path, options, report).records(split)
+    except InputError as error:
+        report(Problem("damaged-archive", "error", name, error.message, error.hint or ""))
 
 
 def _shards(source: Path) -> dict[str, Path]:
@@ -85,7 +93,7 @@ def _shards(source: Path) -> dict[str, Path]:
     return {} if folder.pictures else {name: folder.path(name) for name in folder.files if name.lower().endswith(_ENDINGS)}
 
 
-def _splits(shards: Iterable[str]) -> dict[str, str]:
+def splits_of_shards(shards: Iterable[str]) -> dict[str, str]:
     """The split of each shard ("train-00000.tar", "val/00000.tar"), if all have one."""
     return splits_of_places({name: split_word(PurePosixPath(name)) for name in shards})
 
@@ -124,7 +132,7 @@ class _Shard:
                 captions = self._captions(sample, facts)
                 if sample.picture and captions:
                     member, data = sample.picture
-                    yield Record(Path(self._name, member), captions, split, self._place(sample.key), data=data, tags=self._tags(facts))
+                    yield Record(Path(self._name, member), captions, split, self._place(sample.key), data=data, tags=self._tags(facts), inside=sample.inside)
                 elif sample.picture:
                     self._tell("no-caption", "warning", sample.key, "this picture has no caption; it is left out", "Give it one, in a .txt of its name.")
                 elif isinstance(facts, dict) and facts.get("status", "success") != "success":
@@ -161,7 +169,7 @@ class _Shard:
                     yield sample
                     sample = None
                 sample = sample or _Sample(key)
-                self._take(sample, "/".join(parts), ending.lower(), member.size, content)
+                self._take(sample, "/".join(parts), ending.lower(), member, content)
         except InputError:
             if sample is not None and sample.picture and sample.texts:
                 yield sample
@@ -169,13 +177,13 @@ class _Shard:
         if sample is not None:
             yield sample
 
-    def _take(self, sample: _Sample, name: str, ending: str, length: int, content: Content) -> None:
+    def _take(self, sample: _Sample, name: str, ending: str, member: TarInfo, content: Content) -> None:
         """Read a member into its sample, if it is a picture or a text."""
         options = self._options
         is_picture = ending == options.image_column if options.image_column else f".{ending}" in PICTURE_SUFFIXES
         if not is_picture and ending not in (*_TEXTS, _JSON, options.caption_column):
             return
-        limit = MAX_BYTES if is_picture else _LARGEST_TEXT
+        length, limit = member.size, MAX_BYTES if is_picture else _LARGEST_TEXT
         if length > limit:
             kind = "unreadable-picture" if is_picture else "unreadable-caption"
             self._tell(kind, "error", name, f"this file has {size(length)}, more than the {size(limit)} that are read", "Make it smaller, or take it out.")
@@ -183,7 +191,7 @@ class _Shard:
             what = "pictures" if is_picture else f".{ending} files"
             self._tell("repeated-member", "warning", name, f"this sample has several {what}; the first is taken", "Give each sample a name of its own.")
         elif is_picture:
-            sample.picture = (name, content.whole())
+            sample.picture, sample.inside = (name, content.whole()), inside_tar(member.offset_data, length)
         else:
             sample.texts[ending] = content.whole()
 

@@ -73,7 +73,7 @@ def find_columns(table: Table, options: ReaderOptions) -> Columns | None:
     Raises:
         InputError: the table has no column that the user named.
     """
-    image, captions = _image_column(table, options), _caption_columns(table.header, options)
+    image, captions = image_column(table, options), _caption_columns(table.header, options)
     tags = [_place(table.header, name) for name in options.tag_columns]
     asked = [("--image-column", options.image_column, image is not None), ("--caption-column", options.caption_column, bool(captions))]
     asked += [("--keep-column", name, place is not None) for name, place in zip(options.tag_columns, tags, strict=True)]
@@ -106,7 +106,7 @@ def missing_columns(table: Table, options: ReaderOptions) -> InputError:
             where=str(table.path),
             hint="Put a line with 'image,caption' on top (with the table's own delimiter).",
         )
-    image, captions = _image_column(table, options), _caption_columns(table.header, options)
+    image, captions = image_column(table, options), _caption_columns(table.header, options)
     others = [name for place, name in enumerate(table.header) if name and place != image and place not in captions] or ["NAME"]
     lacks = [what for what, is_there in (("pictures", image is not None), ("captions", bool(captions))) if not is_there] or ["captions"]
     flags = {"pictures": f"--image-column {others[0]}", "captions": f"--caption-column {others[-1]}"}
@@ -119,10 +119,10 @@ def missing_columns(table: Table, options: ReaderOptions) -> InputError:
 
 def known_columns(table: Table, options: ReaderOptions) -> int:
     """How many of the two that are needed, pictures and captions, have a column here."""
-    return (_image_column(table, options) is not None) + bool(_caption_columns(table.header, options))
+    return (image_column(table, options) is not None) + bool(_caption_columns(table.header, options))
 
 
-def _image_column(table: Table, options: ReaderOptions) -> int | None:
+def image_column(table: Table, options: ReaderOptions) -> int | None:
     """The place of the column that holds the pictures; else of the one that names them; else of the only one that holds any."""
     if options.image_column is not None:
         return _place(table.header, options.image_column)

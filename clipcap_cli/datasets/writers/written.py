@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from clipcap_cli.datasets.files.folders import is_picture_name
+from clipcap_cli.datasets.pictures import read_picture
+from clipcap_cli.datasets.places import Place
 from clipcap_cli.datasets.versions import Picture
 
 _UNSAFE = re.compile(r'[\x00-\x1f<>:"|?*\\]')  # no part of a file's name on some system
@@ -27,7 +29,7 @@ class Written:
     """
 
     picture: Picture
-    file: Path
+    file: Path | Place
     name: str
 
     @property
@@ -38,7 +40,7 @@ class Written:
     @property
     def data(self) -> bytes:
         """Its bytes."""
-        return self.file.read_bytes()
+        return read_picture(self.file)
 
 
 class Writer(Protocol):
@@ -48,14 +50,17 @@ class Writer(Protocol):
         """Write the pictures of the dataset `name` into `folder`."""
 
 
-Put = Callable[[Path, Path], None]
+Put = Callable[[Path | Place, Path], None]
 
 
 def put_by(link: bool) -> Put:
     """How a picture's file gets to its place: by a second name of the same file where that can be had, or as a copy."""
 
-    def put(file: Path, place: Path) -> None:
+    def put(file: Path | Place, place: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(file, Place):
+            place.write_bytes(read_picture(file))
+            return
         if link:
             try:
                 os.link(file, place)
@@ -67,7 +72,7 @@ def put_by(link: bool) -> Put:
     return put
 
 
-def named(pictures: Sequence[tuple[Picture, Path]]) -> Iterator[Written]:
+def named(pictures: Sequence[tuple[Picture, Path | Place]]) -> Iterator[Written]:
     """Give each picture a name that is a path within a folder, has the ending of a picture, and is its own. A folder that all are in is left away."""
     taken: set[str] = set()
     paths = [[part for part in PurePosixPath(picture.name).parts if part not in ("/", "..", ".")] for picture, _ in pictures]
