@@ -11,7 +11,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestWarning", "ignore:
 
 def test_requests_made_from_the_description_are_answered_as_it_says(server: Running) -> None:
     fuzzed = Fuzzed()
-    fuzz_described(server.address, 25, 0, fuzzed)
+    fuzz_described(server.address, 15, 0, fuzzed)
     assert not fuzzed.failures, "\n".join(fuzzed.failures[:10])
     statuses = {status for what, status in fuzzed.answers if what.startswith("POST /v1/caption")}
     assert {200, 400} <= statuses
