@@ -9,6 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 
+_AS_GOOD = 0.02  # a line that is off by so much more than a power is preferred: it is simpler
+_NO_LAW = 0.4  # by what is off as much nothing is foretold
+
+
 @dataclass(frozen=True)
 class Growth:
     """One measure at several sizes.
@@ -46,8 +50,8 @@ class Growth:
         (start, each), (factor, exponent) = self.line(), self.power()
         sizes, values = self._known
         off_line, off_power = (float(np.abs(found / values - 1).max()) for found in (start + each * sizes, factor * sizes**exponent))
-        if off_line <= off_power:
-            return f"{start:.3g} + {each:.3g} n" if each and start else f"{each:.3g} n" if each else f"{start:.3g}", off_line
+        if off_line <= off_power + _AS_GOOD:
+            return f"{number(start)} + {each:.3g} n" if each and start else f"{each:.3g} n" if each else number(start), off_line
         return f"{factor:.3g} n^{exponent:.2f}", off_power
 
     def at(self, size: int) -> float:
@@ -67,7 +71,9 @@ class Growth:
     def fitted(self, sizes: Iterable[int]) -> tuple[str, ...]:
         """The title, the law, how far off it is, the last exponent, and what it gives for sizes beyond."""
         law, off = self.law()
-        return self.title, law, f"{off * 100:.0f} %", f"{self.last_exponent():.2f}", *(number(self.at(size)) for size in sizes)
+        fits = off < _NO_LAW
+        foretold = (number(self.at(size)) if fits else "" for size in sizes)
+        return self.title, law if fits else "none", f"{off * 100:.0f} %", f"{self.last_exponent():.2f}", *foretold
 
 
 def number(value: float) -> str:

@@ -23,7 +23,7 @@ SHARD = 10_000  # pictures of a shard, as webdataset's are often packed: 500 MB
 VECTOR_FILE = 256 * 2**20  # bytes, the store's own
 NODE = 8  # devices of a node
 HOURS = 24  # in which all shall be done
-CORES_AT_BEST = 16  # of a node, for each device
+CORES = 16  # of a node for each device (assumed)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def print_plan(rows: Mapping[str, Growth], decoded: Mapping[str, float], acceler
     middle = list(decoded.values())[1]
     for many in PICTURES:
         print(f"\n{many:,} pictures, computed:\n")
-        heads = ("device", "device hours", f"nodes of {NODE} for {HOURS} h", "$", "cores a device that decode", "Gbit/s a device", "limited by")
+        heads = ("device", "device hours", f"nodes of {NODE} for {HOURS} h", "$", f"cores a device that decode, of {CORES}", "Gbit/s a device", "limited by")
         table(heads, [_work(one, many, middle) for one in accelerators])
 
 
@@ -119,8 +119,10 @@ def _disk(rows: Mapping[str, Growth]) -> list[tuple[str, ...]]:
 
 
 def _work(one: Accelerator, many: int, decode_s: float) -> tuple[str, ...]:
-    hours = many / one.rate / 3600
-    cores = one.rate * decode_s
-    limit = "decoding" if cores > CORES_AT_BEST else "the device"
-    gbits = one.rate * PICTURE_BYTES * 8 / 1e9
-    return one.name, number(hours), f"{hours / HOURS / NODE:,.1f}", number(hours * one.price), f"{cores:.1f}", f"{gbits:.2f}", limit
+    """By what the device can do, or what the cores beside it can decode for it, whichever is less."""
+    fed = CORES / decode_s
+    rate = min(one.rate, fed)
+    hours = many / rate / 3600
+    limit = "decoding" if fed < one.rate else "the device"
+    gbits = rate * PICTURE_BYTES * 8 / 1e9
+    return one.name, number(hours), f"{hours / HOURS / NODE:,.2f}", number(hours * one.price), f"{rate * decode_s:.1f}", f"{gbits:.2f}", limit
