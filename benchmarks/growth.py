@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-
-_AS_GOOD = 0.02  # a line that is off by so much more than a power is preferred: it is simpler
+_AS_GOOD = 0.02  # a law that is off by so much more than another is taken where it is simpler
 _NO_LAW = 0.4  # by what is off as much nothing is foretold
 
 
@@ -29,14 +28,16 @@ class Growth:
         return np.array(list(self.points), float), np.array(list(self.points.values()))
 
     def line(self) -> tuple[float, float]:
-        """Start and increase of the line from which the points differ least, each in proportion to itself; neither is negative."""
+        """Start and increase of the line from which the points differ least, each in proportion to itself; neither is negative, and one is 0 where that is
+        nearly as good."""
         sizes, values = self._known
         ways = []
-        for columns in ((1 / values, sizes / values), (0 / values, sizes / values), (1 / values, 0 / values)):
+        for columns in ((1 / values, 0 / values), (0 / values, sizes / values), (1 / values, sizes / values)):
             (start, each), *_ = np.linalg.lstsq(np.stack(columns, 1), np.ones(len(values)), rcond=None)
             if start >= 0 and each >= 0:
-                ways.append((float(np.square((start + each * sizes) / values - 1).sum()), float(start), float(each)))
-        _, start, each = min(ways)
+                ways.append((float(np.abs((start + each * sizes) / values - 1).max()), float(start), float(each)))
+        least = min(off for off, _, _ in ways)
+        _, start, each = next(way for way in ways if way[0] <= least + _AS_GOOD)
         return start, each
 
     def power(self) -> tuple[float, float]:

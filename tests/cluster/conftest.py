@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
 # A node that is killed is found dead after a second, not after a quarter of a minute.
 SOON = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 300, "health_check_failure_threshold": 4, "health_check_timeout_ms": 1000}
+LEAN = {"prestart_worker_first_driver": False, "enable_worker_prestart": False}
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
 FAMILY = """
 import numpy as np
@@ -77,7 +78,7 @@ def bucket(s3: str) -> tuple[Any, str]:
 
 @pytest.fixture(scope="session")
 def cluster(family: Path, s3: str) -> Iterator[Any]:
-    """Three nodes of one core each. This process stays connected, so that workers need not start anew for each test."""
+    """Three nodes of one core each, of which one may be killed (`victim`). This process stays connected, so that workers need not start anew for each test."""
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         patch.setenv("PYTHONPATH", os.pathsep.join([str(family), str(ROOT)]))
@@ -86,9 +87,9 @@ def cluster(family: Path, s3: str) -> Iterator[Any]:
         import ray
         from ray.cluster_utils import Cluster
 
-        made = Cluster(initialize_head=True, head_node_args={**NODE, "_system_config": SOON})
+        made = Cluster(initialize_head=True, head_node_args={**NODE, "_system_config": SOON | LEAN})
         made.add_node(**NODE)
-        made.add_node(**NODE)
+        made.victim = made.add_node(**NODE)
         ray.init(address=made.address, log_to_driver=False, logging_level="CRITICAL")
         yield made
         ray.shutdown()

@@ -61,13 +61,11 @@ def test_without_ray_the_extra_is_named(tmp_path: Path, clipcap: Callable[..., S
     assert 'pip install "clipcap-cli[cluster]"' in said.err
 
 
-@pytest.mark.parametrize("address", ["s3://bucket/pictures", "gs://bucket/pictures"])
-def test_without_the_package_of_an_address_the_extra_is_named(address: str, clipcap: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
-    package, extra = ("s3fs", "s3") if address.startswith("s3") else ("gcsfs", "gcs")
-    monkeypatch.setitem(sys.modules, package, None)
-    said = clipcap("dataset", "add", address, *RAY)
+def test_without_the_package_of_an_address_the_extra_is_named(clipcap: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    said = clipcap("dataset", "add", "gs://bucket/pictures", *RAY)
     assert said.code == 4
-    assert f'pip install "clipcap-cli[{extra}]"' in said.err
+    assert 'pip install "clipcap-cli[gcs]"' in said.err
 
 
 def test_missing_credentials_are_told(clipcap: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, s3: str) -> None:
