@@ -22,8 +22,7 @@ from typing import Any
 import numpy as np
 from shapes import machine, spread_of, table
 
-from clipcap_cli.datasets.adding import DATASET_FILE, FORMAT
-from clipcap_cli.datasets.versions import Picture, version_folder, write_version
+from clipcap_cli.datasets.versions import DATASET_FILE, FORMAT, Picture, version_folder, write_version
 from clipcap_cli.embeddings.store import open_store
 from clipcap_cli.storage.atomic import write_json
 from clipcap_cli.storage.home import Home
