@@ -117,7 +117,7 @@ def caption_with(
     changed = change_decoding(usual, {key: value for key, value in decode.items() if value is not None})
     settings.kept = "The shards that were written are complete; type the same line to go on."
     with progress() as events:
-        asked = Asked(found.path, changed, candidates, seed, device, precision)
+        asked = Asked(found.name, found.path, changed, candidates, seed, device, precision)
         shards = caption_on_cluster(sources, output, asked, _engine(engine), home(), options=ReaderOptions(image_column=image_column), events=events)
     _tell_captioned(shards, output)
 

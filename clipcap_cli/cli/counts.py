@@ -35,7 +35,8 @@ class Count:
 
     def summary(self, now: float) -> str:
         """`30,000 pictures in 9 min 15 s (54/s)`."""
-        return f"{self.amount(self.done - self.before)}{self._noun} in {duration(now - self.began)} ({self.speed(now)})"
+        noun = self._noun.removesuffix("s") if self.done - self.before == 1 else self._noun
+        return f"{self.amount(self.done - self.before)}{noun} in {duration(now - self.began)} ({self.speed(now)})"
 
     def speed(self, now: float) -> str:
         """`54/s`."""

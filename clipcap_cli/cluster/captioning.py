@@ -51,11 +51,12 @@ class Asked:
     """What captions are to be like.
 
     Attributes:
-        captioner: the folder of its bundle.
+        name: of the captioner, for people; captioner: the folder of its bundle.
         candidates: how many are kept of each picture.
         device, precision: of the workers, as `load_bundle` has them.
     """
 
+    name: str
     captioner: Path
     decode: Decode
     candidates: int = 1
@@ -126,7 +127,7 @@ def caption_on_cluster(
     finally:
         events(Finished(_TASK))
     done = [_captioned(shard.name, name, summaries[number], number in before) for number, (shard, name) in enumerate(zip(shards, names, strict=True))]
-    report = {"captioner": asked.captioner.name, "decode": settings["decode"], "shards": [asdict(one) for one in done]}
+    report = {"captioner": asked.name, "decode": settings["decode"], "shards": [asdict(one) for one in done]}
     write(joined(folder, REPORT), (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
     return done
 

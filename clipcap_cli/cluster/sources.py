@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -98,12 +98,17 @@ def shards_of(listed: Listed, size: int) -> list[Shard]:
     pictures = [entry for entry in listed.files if is_picture_name(entry.address)]
     if pictures:
         parts = (tuple(pictures[start : start + size]) for start in range(0, len(pictures), size))
-        return [Shard("files", listed.name(part[0]), part) for part in parts]
+        return [Shard("files", _span([listed.name(entry) for entry in part]), part) for part in parts]
     found = own_shards(listed)
     if found:
         return found
     held = what_it_holds(tuple(listed.name(entry) for entry in listed.files))
     raise InputError(f"there are no pictures here, no tars and no Parquet files: it holds {held}", where=listed.address, hint="Name the folder that has them.")
+
+
+def _span(names: Sequence[str]) -> str:
+    """What a list of pictures is called: by its first and its last."""
+    return names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
 
 
 def own_shards(listed: Listed) -> list[Shard]:

@@ -29,7 +29,7 @@ def choose_devices(wanted: Devices | None, *, device: str = "auto") -> list[str]
     if wanted is None:
         return [device]
     if device != "auto":
-        raise UsageError("one device and several devices exclude each other", where=f"device {device}, devices {wanted}", hint="Leave one of them out.")
+        raise UsageError(f"device {device!r} and devices {wanted!r} exclude each other: the one names one, the other several", hint="Leave one of them out.")
     text = wanted if isinstance(wanted, str) else str(wanted) if isinstance(wanted, int) else ",".join(wanted)
     there = devices_here()
     if text == "auto":
@@ -50,7 +50,7 @@ def devices_here() -> list[str]:
 
 def _first(many: int, there: list[str]) -> list[str]:
     if not 1 <= many <= len(there):
-        hint = f"Say a number up to {len(there)}, auto, or a list such as {','.join(there)}."
+        hint = f"Say a number up to {len(there)}, auto, or a list; a device that is named twice, as in {there[0]},{there[0]}, has two copies."
         raise InputError(f"this machine has {count(len(there), 'device')}, {', '.join(there)}, and {many} were asked for", where="devices", hint=hint)
     return there[:many]
 
@@ -58,7 +58,8 @@ def _first(many: int, there: list[str]) -> list[str]:
 def _named(name: str, there: list[str]) -> str:
     hint = f"Here there is: {', '.join(dict.fromkeys([*there, 'cpu']))}."
     if name in ("", "auto"):
-        raise InputError(f"a list of devices names each of them, not {name!r}", where="devices", hint=hint)
+        what = "one name in the list is empty" if name == "" else f"{name!r} is no name of a device in a list"
+        raise InputError(what, where="devices", hint=hint)
     try:
         device = choose_device(name)
     except InputError as error:

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from clipcap_cli.storage.processes import birth
 from clipcap_cli.words import count
 
 _LAUNCHER, _WORD = "CLIPCAP_LAUNCHER", "CLIPCAP_WORD"
+_AFTER_YOU_S = 1.0  # so that the process that is the cause speaks before those that only miss it
 _INTERRUPTED = 130  # as a shell counts SIGINT
 
 
@@ -54,7 +56,8 @@ def processes_for(devices: str, device: str = "auto") -> int:
     if devices == "auto":
         return there if kind == "cuda" else 1
     if not devices.isdecimal() or int(devices) < 1:
-        raise InputError(f"--devices {devices} is neither a number nor auto", hint="Say how many, as --devices 2.")
+        hint = "Say how many processes are to train, as --devices 2; lists of devices are for embed and caption."
+        raise InputError(f"--devices {devices} is neither auto nor a number from 1", hint=hint)
     if int(devices) > there:
         what = count(there, "GPU") if kind == "cuda" else f"{count(there, 'core')} and no GPU"
         raise InputError(f"--devices {devices} is more than there is: this machine has {what}", hint="Use --devices auto.")
@@ -73,23 +76,24 @@ def launch(arguments: Sequence[str], processes: int) -> int:
     Raises:
         UnreachableError: a process died without a word; the others are ended too.
     """
-    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     logging.disable(logging.CRITICAL)  # of the launcher's own, which tells what we tell
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=processes,
-        run_id=uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        max_restarts=0,
-        monitor_interval=0.2,
-    )
     with tempfile.TemporaryDirectory(prefix="clipcap-") as folder:
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=processes,
+            run_id=uuid4().hex,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            max_restarts=0,
+            monitor_interval=0.2,
+            logs_specs=DefaultLogsSpecs(log_dir=folder),
+        )
         word = Path(folder) / "word"
         os.environ |= {_LAUNCHER: str(os.getpid()), _WORD: str(word)}
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
@@ -116,6 +120,8 @@ def may_speak(error: BaseException) -> bool:
 
     That a peer is gone is told by the launcher, where that is ours: it knows how.
     """
+    if isinstance(error, UnreachableError):
+        time.sleep(_AFTER_YOU_S)
     launched = _LAUNCHER in os.environ
     path = Path(os.environ[_WORD]) if launched else Path(tempfile.gettempdir()) / f"clipcap-{os.getppid()}-{birth(os.getppid())}"
     try:

@@ -23,6 +23,7 @@ from clipcap_cli.storage.home import Home
 from clipcap_cli.training.loop import planned_steps
 from clipcap_cli.training.samples import Samples, collect_samples
 from clipcap_cli.training.texts import pairs_of_texts, read_texts
+from clipcap_cli.words import count
 
 _OWN_CAPTIONS = "captions"  # dataset.texts: those of the dataset itself
 
@@ -111,7 +112,7 @@ def _embedded(dataset: Dataset, encoder: ImageEncoder, events: Listener) -> Embe
     embedded = embed_dataset(dataset, encoder, events=events)
     if embedded.problems:
         first = embedded.problems[0]
-        events(Note(f"{len(embedded.problems):,} pictures could not be embedded and are left out; the first: {first.message}. {first.remedy}", "warning"))
+        events(Note(f"{count(len(embedded.problems), 'picture')} could not be embedded and left out; the first: {first.message}. {first.remedy}", "warning"))
     return embedded.store
 
 

@@ -34,8 +34,8 @@ def test_tables_and_folders_are_captioned_shard_by_shard_as_one_machine_does_it(
     assert [(it["shard"], it["pictures"], it["captioned"], it["was_there"]) for it in told["shards"]] == [
         ("train-00001.parquet", 12, 12, False),
         ("validation-00000.parquet", 12, 10, False),
-        ("00000.png", 5, 5, False),
-        ("00005.png", 2, 1, False),
+        ("00000.png … 00004.png", 5, 5, False),
+        ("00005.png … 00006.png", 2, 1, False),
     ]
     bad = [problem["where"] for it in told["shards"] for problem in it["problems"]]
     assert bad == ["validation-00000.parquet/8", "validation-00000.parquet/9", f"{photos}/00005.png"]
