@@ -28,6 +28,11 @@ from clipcap_cli.serving.schemas import Captions, ModelList, RequestLimits, Stat
 from clipcap_cli.serving.service import Service, State
 
 Load = Callable[[Service], Awaitable[None]]
+# What the framework says too little of.
+_HELP = {
+    404: "There is nothing at this address; pictures go to POST /v1/caption, and GET /docs lists the rest.",
+    405: "This address does not do that; pictures go to POST /v1/caption, and GET /docs lists the rest.",
+}
 _REPEATABLE = ("banned", "required")
 _bearer = HTTPBearer(auto_error=False, description="A key of the server's file of keys, where it has one.")
 
@@ -171,7 +176,7 @@ def _answer_with_problems(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def of_the_framework(_: Request, error: HTTPException) -> Response:
-        return of_status(error.status_code, None, error.headers).response()
+        return of_status(error.status_code, _HELP.get(error.status_code), error.headers).response()
 
 
 def _sentence(mistake: Any) -> str:

@@ -73,6 +73,10 @@ class Surroundings:
         if self.service.hosts is not None and host not in self.service.hosts:
             detail = f"This server, which needs no key, answers this machine alone, and not under the name {host[:80]!r}."
             await ProblemError(BAD_REQUEST, detail).response()(scope, receive, send)
+        elif scope["method"] == "HEAD":  # what GET would answer; the connection leaves the body out
+            asked = {**scope, "method": "GET"}
+            await self.app(asked, receive, send)
+            scope["route"] = asked.get("route")
         else:
             await self.app(scope, receive, send)
 

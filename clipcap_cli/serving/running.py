@@ -131,7 +131,7 @@ class Server(uvicorn.Server):
             log("ended at once", level=logging.WARNING, waiting=True)
             os._exit(_INTERRUPTED)
         self._service.stop()
-        log("stopping")
+        log("stopping", pictures=self._service.waiting, again="ends at once")
         self.should_exit = True
 
 

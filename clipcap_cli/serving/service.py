@@ -56,6 +56,11 @@ class Service:
         if self.state is State.LOADING:
             self._enter(State.READY)
 
+    @property
+    def waiting(self) -> int:
+        """Pictures that were taken and have no caption yet."""
+        return self._batcher.waiting if self._batcher else 0
+
     def stop(self) -> None:
         """From now on no requests are taken; those that were are finished."""
         self._enter(State.STOPPING)

@@ -57,6 +57,22 @@ def test_every_answer_has_its_safe_headers(path: str, server: Running) -> None:
     assert (headers.get("cache-control") == "no-store") == path.startswith("/v1")
 
 
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/v1/models", "/docs"])
+def test_head_is_answered_as_get_is_without_the_body(path: str, server: Running) -> None:
+    with server.client as client:
+        head, get = client.head(path), client.get(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == get.headers["content-length"] == str(len(get.content))
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/v1/captions", 404), ("GET", "/v1/caption", 405), ("HEAD", "/v1/caption", 405)])
+def test_who_is_at_the_wrong_address_is_told_the_right_one(method: str, path: str, status: int, server: Running) -> None:
+    with server.client as client:
+        answer = client.request(method, path)
+    assert answer.status_code == status
+    assert method == "HEAD" or "pictures go to POST /v1/caption" in answer.json()["detail"]
+
+
 def test_a_request_keeps_the_id_that_it_came_with_if_it_can_be_one(server: Running) -> None:
     with server.client as client:
         assert client.get("/healthz", headers={"X-Request-Id": "abc-1.2"}).headers["x-request-id"] == "abc-1.2"
