@@ -117,11 +117,9 @@ def _good_request(draws: random.Random, more: Mapping[str, str]) -> bytes:
     )
     body = parts + b"--x1--\r\n"
     query = draws.choice((b"", b"?candidates=2", b"?strategy=sample&seed=3&top_p=0.5", b"?banned=a&banned=b"))
-    head = b"POST /v1/caption%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x1\r\nContent-Length: %d\r\n\r\n" % (
-        query,
-        len(body),
-    )
-    return head + body
+    given = "".join(f"{name}: {value}\r\n" for name, value in more.items()).encode()
+    headers = b"Host: localhost\r\nContent-Type: multipart/form-data; boundary=x1\r\nContent-Length: %d\r\n" % len(body)
+    return b"POST /v1/caption%s HTTP/1.1\r\n" % query + headers + given + b"\r\n" + body
 
 
 def _mangled(data: bytes, draws: random.Random) -> bytes:

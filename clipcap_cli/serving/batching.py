@@ -1,8 +1,8 @@
 """Pictures of many requests become batches: threads decode, and one thread encodes and writes what is ready.
 
-A batch begins when the computing thread is free and either enough pictures are ready or the first of them has waited long enough. While a batch is computed
-the next pictures are decoded. Pictures of one batch have the same model and the same settings. What nobody waits for any more is dropped before it costs
-anything, and what was taken is finished when the server stops.
+A batch begins when the computing thread is free and enough pictures are ready, or no more are on their way, or the first has waited long enough for those.
+While a batch is computed the next pictures are received and decoded. Pictures of one batch have the same model and the same settings. What nobody waits for any
+more is dropped before it costs anything, and what was taken is finished when the server stops.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -74,6 +74,7 @@ class Batcher:
         self._changed = asyncio.Event()
         self._waiting = 0  # pictures that were taken and are not settled
         self._closing = False
+        self._expected = 0  # requests that are being received
         self._picture_s = 0.1  # that a picture takes, lately; a guess until the first was captioned
         self._decoding: set[asyncio.Task[None]] = set()
         self._runner: asyncio.Task[None] | None = None
@@ -96,6 +97,16 @@ class Batcher:
         self._decoders.shutdown(wait=False)
         self._computing.shutdown(wait=False)
 
+    @contextmanager
+    def expecting(self) -> Iterator[None]:
+        """While a request is received, a batch that could have its pictures waits a little."""
+        self._expected += 1
+        try:
+            yield
+        finally:
+            self._expected -= 1
+            self._changed.set()
+
     def check_room(self, pictures: int = 1) -> None:
         """Whether so many pictures would be taken now.
 
@@ -116,7 +127,7 @@ class Batcher:
         for job in jobs:
             task = asyncio.create_task(self._decode(job))
             self._decoding.add(task)
-            task.add_done_callback(self._decoding.discard)
+            task.add_done_callback(self._decoded)
 
     async def _decode(self, job: Job) -> None:
         try:
@@ -126,6 +137,10 @@ class Batcher:
             return
         job.ready_at = time.monotonic()
         self._ready.append(job)
+        self._changed.set()
+
+    def _decoded(self, task: asyncio.Task[None]) -> None:
+        self._decoding.discard(task)
         self._changed.set()
 
     def _prepare(self, job: Job) -> Pixels | None:
@@ -161,7 +176,8 @@ class Batcher:
         if not self._ready:
             return []
         batch = [job for job in self._ready if job.group == self._ready[0].group][: self._settings.max_batch]
-        if len(batch) < self._settings.max_batch and not self._closing and self._patience():
+        on_their_way = self._expected or self._decoding
+        if len(batch) < self._settings.max_batch and on_their_way and self._patience():
             return []
         taken = set(batch)
         self._ready = deque(job for job in self._ready if job not in taken)

@@ -67,7 +67,7 @@ async def _receive(request: Request, upload: Upload, service: Service, batcher: 
         raise ProblemError(QUEUE_FULL, "This server receives as many uploads as it can.", retry_after(1.0))
     service.uploading += 1
     try:
-        with service.metrics.uploads.track_inprogress():
+        with service.metrics.uploads.track_inprogress(), batcher.expecting():
             await receive(request, upload, service.settings.limits)
     finally:
         service.uploading -= 1

@@ -7,7 +7,7 @@ import logging
 import sys
 import traceback
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any
 
 LOGGER = logging.getLogger("clipcap.serving")
 _FACTS = "facts"
@@ -44,9 +44,17 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=True, default=str)
 
 
-def write_logs(*, quiet: bool, stream: TextIO | None = None) -> None:
-    """Send what is logged to a stream (stderr), one line for each event; `quiet` leaves out what is usual."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+class _Stderr(logging.Handler):
+    """Writes to stderr, whatever that is at the time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        print(self.format(record), file=sys.stderr, flush=True)
+
+
+def write_logs(*, quiet: bool) -> None:
+    """Send what is logged to stderr, one line for each event; `quiet` leaves out what is usual."""
+    handler = _Stderr()
     handler.setFormatter(JsonLines())
     for logger, level in ((LOGGER, logging.WARNING if quiet else logging.INFO), (logging.getLogger(), logging.ERROR)):
         logger.handlers = [handler]

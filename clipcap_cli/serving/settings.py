@@ -41,14 +41,14 @@ class Settings:
 
     Attributes:
         max_batch: pictures that are encoded and written together, at most.
-        max_wait_s: how long the first of a batch waits for others while nothing is computed.
+        max_wait_s: how long the first of a batch waits for others that are on their way, while nothing is computed.
         queue: pictures that were taken and have no caption yet, at most.
         timeout_s: from the end of an upload to its answer.
         limits: of requests and connections.
     """
 
     max_batch: int = 32
-    max_wait_s: float = 0.005
+    max_wait_s: float = 0.03
     queue: int = 256
     timeout_s: float = 60.0
     limits: Limits = field(default_factory=Limits)

@@ -45,6 +45,7 @@ def test_a_node_is_killed_half_way_and_nothing_is_lost_or_doubled(cluster: Any, 
     assert not list((tmp_path / "cluster" / "staging").iterdir())
 
 
+@pytest.mark.slow
 def test_what_a_stopped_run_has_finished_is_taken_and_a_half_written_shard_is_made_again(cluster: Any, tmp_path: Path) -> None:
     folder, staging = draw_folder(tmp_path / "pictures", 60), tmp_path / "staging"
     dataset, encoder = add_dataset(folder, home=Home(tmp_path / "home")), load_encoder(SPEC)

@@ -65,6 +65,18 @@ def started(home: Path, *arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(line, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
+def torchrun(home: Path, processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command in several processes that torch's own launcher starts."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CLIPCAP_HOME": str(home), "CLIPCAP_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    line = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "-m", "clipcap_cli", *arguments]
+    return subprocess.run(line, env=environment, text=True, capture_output=True, check=False)
+
+
+def logged(run: Path) -> set[int]:
+    """Steps of which there is a line."""
+    return set(losses(run)) if (run / "metrics.jsonl").exists() else set()
+
+
 def wait_for(what: Callable[[], bool]) -> None:
     until = time.monotonic() + 60
     while not what():
@@ -93,43 +105,43 @@ def test_two_processes_learn_what_one_learns(road: Road, alone: Path) -> None:
     assert_alike(road.home / "runs" / "two", alone)
 
 
-def test_whatever_ends_them_they_are_gone_on_with_by_as_many_as_one_likes(road: Road, alone: Path) -> None:
+def test_when_one_dies_the_others_keep_what_was_learned_and_as_many_as_one_likes_go_on(road: Road, alone: Path) -> None:
     run = road.home / "runs" / "dead"
-
-    def logged(step: int) -> bool:
-        return (run / "metrics.jsonl").exists() and step in losses(run)
-
-    first = started(road.home, *LINE, *EXACT, "name=dead", "--devices", 2)
-    wait_for(lambda: logged(10))
-    first.send_signal(signal.SIGINT)
-    out, err = first.communicate(timeout=SOON_S)
-    assert first.returncode == 130, err
-    assert "run dead: stopped" in out
-    assert "Error" not in err
-
-    second = started(road.home, "train", "dead", "--resume", "--devices", 2)
-    wait_for(lambda: logged(20))
-    os.kill(process_of(second.pid, 0), signal.SIGKILL)  # the one that writes; another one does then
-    out, err = second.communicate(timeout=SOON_S)
-    assert second.returncode == 7
+    training = started(road.home, *LINE, *EXACT, "name=dead", "--devices", 2)
+    wait_for(lambda: 10 in logged(run))
+    os.kill(process_of(training.pid, 0), signal.SIGKILL)  # the one that writes; another one does then
+    _, err = training.communicate(timeout=SOON_S)
+    assert training.returncode == 7
     assert err.count("Error") == 1
     assert "process 0 of 2 is gone (SIGKILL), and the others were ended" in err
     [step] = [int(folder.name.removeprefix("step-")) for folder in (run / "checkpoints").iterdir()]
-    assert step >= 20
+    assert step >= 10
     assert f"Run 'dead' is kept as it was at step {step}; to go on: clipcap train dead --resume" in err
 
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "3", "-m", "clipcap_cli", "train", "dead", "--resume"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CLIPCAP_HOME": str(road.home), "OMP_NUM_THREADS": "1"}
-    third = subprocess.run(torchrun, env=environment, text=True, capture_output=True, check=False)
-    assert third.returncode == 0, third.stderr
-    assert third.stderr.count(f"dead goes on from step {step} of {STEPS}") == 1
+    done = torchrun(road.home, 3, "train", "dead", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count(f"dead goes on from step {step} of {STEPS}") == 1
+    assert_alike(run, alone)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_all_after_the_step_in_hand(road: Road, alone: Path) -> None:
+    run = road.home / "runs" / "stopped"
+    training = started(road.home, *LINE, *EXACT, "name=stopped", "--devices", 2)
+    wait_for(lambda: 10 in logged(run))
+    training.send_signal(signal.SIGINT)
+    out, err = training.communicate(timeout=SOON_S)
+    assert training.returncode == 130, err
+    assert "run stopped: stopped" in out
+    assert "Error" not in err
+
+    done = run_command(road.home, "train", "stopped", "--resume", "--devices", 2)
+    assert done.returncode == 0, done.stderr
     assert_alike(run, alone)
 
 
 def test_what_is_wrong_is_said_once(road: Road) -> None:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "clipcap_cli", "train", "quickstart", "--dataset", "nowhere"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CLIPCAP_HOME": str(road.home), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(torchrun, env=environment, text=True, capture_output=True, check=False)
+    done = torchrun(road.home, 2, "train", "quickstart", "--dataset", "nowhere")
 
     assert done.returncode != 0
     assert done.stderr.count("Error: there is no dataset named 'nowhere'") == 1

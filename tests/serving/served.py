@@ -119,3 +119,13 @@ def speak(address: str, *pieces: bytes, pause_s: float = 0.0) -> bytes:
             while piece := connection.recv(65536):
                 answer += piece
         return answer
+
+
+@contextmanager
+def upload_that_stops(server: Running) -> Iterator[socket.socket]:
+    """The connection of a client that has begun to send a picture, and sends no more while the block runs."""
+    host, port = server.address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(b"POST /v1/caption HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\nhalf")
+        until(lambda: server.service.uploading == 1)
+        yield connection

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from served import GatedEncoder, Running, files, picture, until
+from served import GatedEncoder, Running, files, picture, until, upload_that_stops
 
 from clipcap_cli.captioner.captioner import Captioner
 from clipcap_cli.serving.models import Models
@@ -118,10 +118,16 @@ def test_requests_that_wait_share_a_batch_if_their_settings_are_equal(serve: Cal
     assert sizes["clipcap_batch_pictures_sum"] == "7.0"
 
 
-def test_a_lonely_picture_waits_no_longer_than_was_said(serve: Callable[..., Running]) -> None:
-    server = serve(Settings(max_wait_s=0.3))
+def test_a_picture_waits_for_others_that_are_on_their_way_and_for_nobody_else(serve: Callable[..., Running]) -> None:
+    server = serve(Settings(max_wait_s=0.4))
     with server.client as client:
-        assert 0.3 <= client.post("/v1/caption", files=files("red")).elapsed.total_seconds() < 2
-        full = serve(Settings(max_wait_s=20.0, max_batch=2)).client
-        with full:
-            assert full.post("/v1/caption", files=files("red", "blue")).elapsed.total_seconds() < 10
+        client.post("/v1/caption", files=files("red"))  # the first takes longer, whatever waits
+        assert client.post("/v1/caption", files=files("red")).elapsed.total_seconds() < 0.4
+        with upload_that_stops(server):
+            assert 0.4 <= client.post("/v1/caption", files=files("red")).elapsed.total_seconds() < 2
+
+
+def test_a_full_batch_waits_for_nobody(serve: Callable[..., Running]) -> None:
+    server = serve(Settings(max_wait_s=20.0, max_batch=2))
+    with server.client as client, upload_that_stops(server):
+        assert client.post("/v1/caption", files=files("red", "blue")).elapsed.total_seconds() < 10

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from served import GatedEncoder, Running, files, picture, speak, until
+from served import GatedEncoder, Running, files, picture, speak, until, upload_that_stops
 
 from clipcap_cli.serving.models import Models
 from clipcap_cli.serving.settings import Limits, Settings
@@ -110,10 +110,7 @@ def test_connections_beyond_the_limit_are_told_so_and_hung_up_on(serve: Callable
 
 def test_uploads_beyond_the_limit_are_asked_to_come_again(serve: Callable[..., Running]) -> None:
     server = serve(Settings(limits=Limits(uploads=1)))
-    host, port = server.address.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port))) as held, server.client as client:
-        held.sendall(HEAD)
-        until(lambda: server.service.uploading == 1)
+    with upload_that_stops(server), server.client as client:
         answer = client.post("/v1/caption", files=files("red"))
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
     until(lambda: server.service.uploading == 0)
@@ -124,10 +121,8 @@ def test_who_hangs_up_half_way_is_forgotten(server: Running) -> None:
     before = _outcomes(server)
     gone = server.service.metrics.requests.labels("/v1/caption", "POST", 499)
     gone_before = gone._value.get()
-    host, port = server.address.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port))) as connection:
-        connection.sendall(HEAD + b"half")
-        until(lambda: server.service.uploading == 1)
+    with upload_that_stops(server):
+        pass
     until(lambda: server.service.uploading == 0)
     assert _outcomes(server) == before
     until(lambda: gone._value.get() == gone_before + 1)

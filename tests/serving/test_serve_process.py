@@ -24,6 +24,7 @@ from clipcap_cli.captioner.bundle import load_bundle, save_bundle
 from clipcap_cli.encoders.registry import load_encoder
 from clipcap_cli.storage.home import Home
 
+LONG = {"strategy": "beam", "beams": 16, "max_tokens": 60, "min_tokens": 60}  # seconds of work
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -82,7 +83,7 @@ def start(home: Home) -> Iterator[Start]:
 @pytest.mark.journey
 def test_it_captions_as_the_command_does_outlives_its_model_and_finishes_what_it_took(start: Start, home: Home) -> None:
     expected = [caption.text for caption in load_bundle(home.models / "small", home=home).caption([_image(colour) for colour in ("red", "blue")])]
-    server = start("--max-wait-ms", "700")
+    server = start()
     with httpx.Client(base_url=server.address, timeout=30) as client:
         assert client.get("/readyz").status_code == 200
         assert "clipcap" in client.get("/").text
@@ -91,7 +92,7 @@ def test_it_captions_as_the_command_does_outlives_its_model_and_finishes_what_it
             answer = client.post("/v1/caption", files=files("red", "blue"))
             assert [result["caption"] for result in answer.json()["results"]] == expected
             with ThreadPoolExecutor(1) as pool:
-                asked = pool.submit(lambda: httpx.post(f"{server.address}/v1/caption", files=files("red"), timeout=30))
+                asked = pool.submit(lambda: httpx.post(f"{server.address}/v1/caption", params=LONG, files=files(*["red"] * 16), timeout=60))
                 time.sleep(0.4)
                 code, err = server.end(signal.SIGINT)
                 assert asked.result().status_code == 200
@@ -107,9 +108,9 @@ def test_it_captions_as_the_command_does_outlives_its_model_and_finishes_what_it
 @pytest.mark.slow
 @pytest.mark.journey
 def test_a_second_signal_ends_the_command_at_once(start: Start) -> None:
-    server = start("--max-wait-ms", "10000", "--quiet")
+    server = start("--quiet")
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(lambda: httpx.post(f"{server.address}/v1/caption", content=picture(), headers={"Content-Type": "image/png"}, timeout=30))
+        asked = pool.submit(lambda: httpx.post(f"{server.address}/v1/caption", params=LONG, files=files(*["red"] * 32), timeout=60))
         time.sleep(0.4)
         began = time.monotonic()
         code, err = server.end(signal.SIGTERM, signal.SIGTERM)
