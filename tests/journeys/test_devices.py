@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,11 +53,17 @@ def assert_alike(run: Path, other: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def alone(road: Road) -> Path:
+def home(road: Road, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the newcomer's store: runs that are made in it are nobody else's newest."""
+    return Path(shutil.copytree(road.home, tmp_path_factory.mktemp("devices") / "home"))
+
+
+@pytest.fixture(scope="module")
+def alone(home: Path) -> Path:
     """The run of one process."""
-    done = run_command(road.home, *LINE, *EXACT, "name=alone")
+    done = run_command(home, *LINE, *EXACT, "name=alone")
     assert done.returncode == 0, done.stderr
-    return road.home / "runs" / "alone"
+    return home / "runs" / "alone"
 
 
 def started(home: Path, *arguments: object) -> subprocess.Popen[str]:
@@ -96,18 +103,18 @@ def process_of(launcher: int, rank: int) -> int:
     raise AssertionError(f"there is no process of rank {rank}")
 
 
-def test_two_processes_learn_what_one_learns(road: Road, alone: Path) -> None:
-    done = run_command(road.home, *LINE, *EXACT, "name=two", "--devices", 2)
+def test_two_processes_learn_what_one_learns(home: Path, alone: Path) -> None:
+    done = run_command(home, *LINE, *EXACT, "name=two", "--devices", 2)
 
     assert done.returncode == 0, done.stderr
     assert "2 processes, each with 3 of the 5 captions of a batch" in done.stderr
     assert done.stdout.count("run two: finished") == 1
-    assert_alike(road.home / "runs" / "two", alone)
+    assert_alike(home / "runs" / "two", alone)
 
 
-def test_when_one_dies_the_others_keep_what_was_learned_and_as_many_as_one_likes_go_on(road: Road, alone: Path) -> None:
-    run = road.home / "runs" / "dead"
-    training = started(road.home, *LINE, *EXACT, "name=dead", "--devices", 2)
+def test_when_one_dies_the_others_keep_what_was_learned_and_as_many_as_one_likes_go_on(home: Path, alone: Path) -> None:
+    run = home / "runs" / "dead"
+    training = started(home, *LINE, *EXACT, "name=dead", "--devices", 2)
     wait_for(lambda: 10 in logged(run))
     os.kill(process_of(training.pid, 0), signal.SIGKILL)  # the one that writes; another one does then
     _, err = training.communicate(timeout=SOON_S)
@@ -118,16 +125,16 @@ def test_when_one_dies_the_others_keep_what_was_learned_and_as_many_as_one_likes
     assert step >= 10
     assert f"Run 'dead' is kept as it was at step {step}; to go on: clipcap train dead --resume" in err
 
-    done = torchrun(road.home, 3, "train", "dead", "--resume")
+    done = torchrun(home, 3, "train", "dead", "--resume")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count(f"dead goes on from step {step} of {STEPS}") == 1
     assert_alike(run, alone)
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_all_after_the_step_in_hand(road: Road, alone: Path) -> None:
-    run = road.home / "runs" / "stopped"
-    training = started(road.home, *LINE, *EXACT, "name=stopped", "--devices", 2)
+def test_ctrl_c_ends_all_after_the_step_in_hand(home: Path, alone: Path) -> None:
+    run = home / "runs" / "stopped"
+    training = started(home, *LINE, *EXACT, "name=stopped", "--devices", 2)
     wait_for(lambda: 10 in logged(run))
     training.send_signal(signal.SIGINT)
     out, err = training.communicate(timeout=SOON_S)
@@ -135,13 +142,13 @@ def test_ctrl_c_ends_all_after_the_step_in_hand(road: Road, alone: Path) -> None
     assert "run stopped: stopped" in out
     assert "Error" not in err
 
-    done = run_command(road.home, "train", "stopped", "--resume", "--devices", 2)
+    done = run_command(home, "train", "stopped", "--resume", "--devices", 2)
     assert done.returncode == 0, done.stderr
     assert_alike(run, alone)
 
 
-def test_what_is_wrong_is_said_once(road: Road) -> None:
-    done = torchrun(road.home, 2, "train", "quickstart", "--dataset", "nowhere")
+def test_what_is_wrong_is_said_once(home: Path) -> None:
+    done = torchrun(home, 2, "train", "quickstart", "--dataset", "nowhere")
 
     assert done.returncode != 0
     assert done.stderr.count("Error: there is no dataset named 'nowhere'") == 1
