@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers and messages as people read them."""
 
 from __future__ import annotations
 
@@ -42,6 +42,12 @@ def moment(iso: str) -> str:
         return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M")
     except ValueError:
         return iso
+
+
+def in_words(message: str) -> str:
+    """What pydantic says of a value, to be read behind the value's name: `input should be a valid number`."""
+    told = message.removeprefix("Value error, ").partition(", unable to parse")[0]
+    return told[:1].lower() + told[1:]
 
 
 def sentences(first: str, second: str) -> str:

@@ -132,7 +132,9 @@ def _tell_captioned(shards: Sequence[CaptionedShard], output: str) -> None:
     pictures, captioned = sum(it.pictures for it in shards), sum(it.captioned for it in shards)
     there = sum(it.was_there for it in shards)
     out.result({"output": output, "pictures": pictures, "captioned": captioned, "failed": pictures - captioned, "shards": [asdict(it) for it in shards]})
-    out.text(f"{count(captioned, 'picture')} captioned in {output}: {count(len(shards), 'shard')}, {there:,} of which {'was' if there == 1 else 'were'} there.")
+    new = sum(it.captioned for it in shards if not it.was_there)
+    before = f", and {count(captioned - new, 'caption')} there already" if there else ""
+    out.text(f"{count(new, 'picture')} captioned in {output}{before}: {count(len(shards), 'shard')}.")
     bad = [it for it in shards if it.problems]
     for it in bad[:_SHOWN]:
         named = "; ".join(f"{problem.where}: {problem.message}" for problem in it.problems[:_SHOWN]) + (" …" if len(it.problems) > _SHOWN else "")

@@ -62,7 +62,7 @@ def serve(
     _require_packages()
     from clipcap_cli.serving.logs import write_logs
     from clipcap_cli.serving.models import find_models, load_models
-    from clipcap_cli.serving.running import check_exposure, listen, local_names, run
+    from clipcap_cli.serving.running import check_exposure, listen, local_names, name_in_address, run
     from clipcap_cli.serving.service import Service
     from clipcap_cli.serving.settings import Limits, Settings
 
@@ -73,8 +73,7 @@ def serve(
     store = home()
     found = find_models(model or (), store)
     listening = listen(host, port)
-    shown = f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{listening.getsockname()[1]}"
+    address = f"http://{name_in_address(host)}:{listening.getsockname()[1]}"
     for name, captioner in found.items():
         out.note(f"serve: {captioner.kind} {name!r} ({captioner.why})")
 

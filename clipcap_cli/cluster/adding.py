@@ -21,7 +21,7 @@ from clipcap_cli.cluster.running import Task, Worker
 from clipcap_cli.cluster.shard_files import get_table, name_of, put_table
 from clipcap_cli.cluster.sources import Listed, Shard, list_source, on_disk, options_from, options_json, own_shards
 from clipcap_cli.cluster.staging import finished_shards, staging_of
-from clipcap_cli.datasets.adding import Source, add_source, manifest_of, told_as
+from clipcap_cli.datasets.adding import add_source
 from clipcap_cli.datasets.dataset import Dataset
 from clipcap_cli.datasets.detection import detect
 from clipcap_cli.datasets.examining import Examined, Refused, examine, examine_bytes
@@ -34,6 +34,7 @@ from clipcap_cli.datasets.places import Place, place_within, source_of
 from clipcap_cli.datasets.readers.parquet import read_table_with_pictures, splits_of_tables
 from clipcap_cli.datasets.readers.webdataset import read_shard, splits_of_shards
 from clipcap_cli.datasets.records import NO_OPTIONS, Evidence, Problem, ReaderOptions, Record, Report, as_text
+from clipcap_cli.datasets.sources import Source, manifest_of, told_as
 from clipcap_cli.errors import InputError, UsageError
 from clipcap_cli.events import Listener, Note, silent
 from clipcap_cli.storage.addresses import Entry, copy_to, entry_of, is_address

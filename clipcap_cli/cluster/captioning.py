@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -103,8 +103,6 @@ def caption_on_cluster(
     listed = [list_source(source) for source in sources]
     shards = [shard for each in listed for shard in shards_of(each, engine.shard_size)]
     folder = absolute(output)
-    if not is_address(folder):
-        _make(Path(folder))
     settings = _settings(asked, engine, home, options)
     made_by = {name: settings[name] for name in ("decode", "candidates", "seed", "precision", "encoder_precision", "options")}
     names = [name_of([_FORMAT, shard.facts, _captioner_facts(asked), made_by]) for shard in shards]
@@ -120,7 +118,7 @@ def caption_on_cluster(
     events(Started(_TASK, len(shards), "shards", done=len(before)))
     try:
         must_see = [*(each.address for each in listed), folder, str(asked.captioner)]
-        with closing(run_on(engine, CaptionWriter, settings, tasks, must_see, events)) as results:
+        with _made(folder), closing(run_on(engine, CaptionWriter, settings, tasks, must_see, events)) as results:
             for place, result in results:
                 summaries[left[place]] = result
                 events(Advanced(_TASK))
@@ -132,9 +130,19 @@ def caption_on_cluster(
     return done
 
 
-def _make(folder: Path) -> None:
-    with store_errors(folder):
-        make_folder(folder)
+@contextmanager
+def _made(folder: str) -> Iterator[None]:
+    """With the folder that is written to; one that was made for nothing is taken away again."""
+    if is_address(folder) or Path(folder).is_dir():
+        yield
+        return
+    with store_errors(Path(folder)):
+        make_folder(Path(folder))
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # it is not empty
+            Path(folder).rmdir()
 
 
 def _settings(asked: Asked, engine: Engine, home: Home, options: ReaderOptions) -> dict[str, Any]:

@@ -129,7 +129,18 @@ def feed(
         except BaseException as error:  # whatever it is, it comes out where the batch is asked for
             batch.pixels.set_exception(error)
 
+    failed: list[int] = []  # the first pictures of batches that a device failed at
+
     def compute(batch: _Batch) -> list[tuple[int, Result | ClipcapError]]:
+        if any(number < batch.numbers[0] for number in failed):
+            return []  # whoever asks is told of that one, and never comes to this one
+        try:
+            return computed(batch)
+        except BaseException:
+            failed.append(batch.numbers[0])
+            raise
+
+    def computed(batch: _Batch) -> list[tuple[int, Result | ClipcapError]]:
         lane: Lane[Result] = mine.lane
         asked = time.monotonic()
         pixels = batch.pixels.result()

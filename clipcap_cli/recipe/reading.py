@@ -15,6 +15,7 @@ from clipcap_cli.errors import InputError, UsageError
 from clipcap_cli.recipe.schema import Recipe
 from clipcap_cli.storage.names import nearest, unknown
 from clipcap_cli.storage.reading import read_small
+from clipcap_cli.words import in_words
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 SHIPPED = next(folder for folder in (_PACKAGE / "shipped_recipes", _PACKAGE.parent / "recipes") if folder.is_dir())
@@ -221,7 +222,7 @@ def _sentence(key: Key, kind: str, message: str, value: Any) -> str:
         return f"{dotted} has no value: write one, or leave the key out"
     if kind == _OUR_OWN:
         return f"{dotted}: {message.removeprefix('Value error, ')}"
-    detail = message[0].lower() + message[1:]
+    detail = in_words(message)
     return f"{dotted}: {detail}" if isinstance(value, dict | BaseModel) else f"{dotted}: {detail}, not {value!r:.60}"
 
 

@@ -26,6 +26,7 @@ from clipcap_cli.serving.page import page_files
 from clipcap_cli.serving.problems import ProblemError, of_status
 from clipcap_cli.serving.schemas import Captions, ModelList, RequestLimits, Status
 from clipcap_cli.serving.service import Service, State
+from clipcap_cli.words import in_words
 
 Load = Callable[[Service], Awaitable[None]]
 # What the framework says too little of.
@@ -180,7 +181,7 @@ def _answer_with_problems(app: FastAPI) -> None:
 
 
 def _sentence(mistake: Any) -> str:
-    name = ".".join(str(part) for part in mistake["loc"][1:])
+    name = str(mistake["loc"][1]) if len(mistake["loc"]) > 1 else "the query"  # of options that may be repeated, without the number
     if mistake["type"] == "extra_forbidden":
         return f"There is no option {name[:80]!r}: there are {', '.join(Options.model_fields)}."
-    return f"{name}: {mistake['msg'][0].lower()}{mistake['msg'][1:]}, not {str(mistake['input'])[:60]!r}."
+    return f"{name}: {in_words(mistake['msg'])}, not {str(mistake['input'])[:60]!r}."

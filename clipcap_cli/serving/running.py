@@ -25,12 +25,20 @@ from clipcap_cli.serving.settings import Settings
 _INTERRUPTED = 130
 _GRACE_S = 5.0  # beyond the time that a request may take
 _BACKLOG = 256  # connections that the system holds until they are accepted
+_EVERYWHERE = ("0.0.0.0", "::")
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 def local_names(host: str) -> frozenset[str]:
     """The names under which a machine reaches itself, and `host`."""
-    return frozenset({*_LOCAL_NAMES, f"[{host}]" if ":" in host else host})
+    return frozenset({*_LOCAL_NAMES, name_in_address(host)})
+
+
+def name_in_address(host: str) -> str:
+    """What stands for a host in an address that people open; for all addresses of this machine, its name."""
+    if host in _EVERYWHERE:
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host
 
 
 def check_exposure(host: str, *, has_keys: bool, insecure: bool) -> None:

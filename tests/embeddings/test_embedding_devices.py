@@ -15,7 +15,7 @@ from clipcap_cli.embeddings.limits import Effort, Shares, what_limits
 from clipcap_cli.embeddings.pipeline import embed_dataset, encode_pictures
 from clipcap_cli.embeddings.store import open_store
 from clipcap_cli.encoders.registry import load_encoders
-from clipcap_cli.errors import InputError
+from clipcap_cli.errors import InputError, MissingError
 from clipcap_cli.events import Note
 from clipcap_cli.storage.hashing import image_id_of
 
@@ -151,6 +151,19 @@ def test_a_device_that_fails_is_told_in_a_sentence_and_what_came_before_is_kept(
 def test_another_error_of_a_device_stays_what_it_is(jpegs):
     with pytest.raises(RuntimeError, match="a bug"):
         list(encode_pictures(jpegs, [Copy(encode_s=0.05), Copy(breaks=RuntimeError("a bug"))], batch_size=2))
+
+
+def test_an_encoder_that_is_not_there_is_looked_for_once(jpegs):
+    looked_for = []
+
+    class Missing(Copy):
+        def encode(self, batch):
+            looked_for.append(len(batch))
+            raise MissingError("its weights are not here")
+
+    with pytest.raises(MissingError):
+        list(encode_pictures(jpegs, Missing(), batch_size=2))
+    assert looked_for == [2]
 
 
 @pytest.mark.parametrize(

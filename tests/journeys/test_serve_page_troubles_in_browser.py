@@ -62,7 +62,7 @@ def test_more_pictures_than_the_page_holds_are_left_out_and_counted(reader: Read
     reader.finds("#stop").click()
 
 
-def test_what_failed_is_said_and_tried_again(reader: Reader, server: PageServer, pictures: MakePictures) -> None:
+def test_what_failed_is_said_and_tried_again_where_that_may_help(reader: Reader, server: PageServer, pictures: MakePictures) -> None:
     server.answers = {"b.png": [Answer(422, detail="b.png is no picture: it is text")], "c.png": [Answer(HANGS_UP)]}
     reader.opens(server.address)
     chooses(reader, pictures("a.png", "b.png", "c.png"))
@@ -71,10 +71,13 @@ def test_what_failed_is_said_and_tried_again(reader: Reader, server: PageServer,
         "b.png is no picture: it is text",
         "It could not be sent: the connection broke, or the file was moved or changed since it was chosen.",
     ]
+    assert reader.sees('#list [data-do="again"]') == ["Again", "Try again"]
     server.answers = {}
     reader.finds("#retry").click()
-    until_said(reader, "3 pictures captioned")
+    until_said(reader, "2 of 3 pictures captioned, 1 failed")
+    assert reader.sees("#retry") == []
     assert sorted(name for name, _ in server.asked).count("a.png") == 1
+    assert sorted(name for name, _ in server.asked).count("b.png") == 1
 
 
 def test_a_few_go_at_a_time_and_the_rest_can_be_stopped(reader: Reader, server: PageServer, pictures: MakePictures) -> None:

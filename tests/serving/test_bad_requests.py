@@ -63,7 +63,7 @@ def _png(width: int, height: int) -> bytes:
         ("min_tokens=9&max_tokens=3", "min_tokens 9 is more than max_tokens 3"),
         ("model=colors", "There is no model 'colors' here; did you mean 'colours'?"),
         ("required=ramen&strategy=sample", "required words need the strategy beam, not sample."),
-        ("banned=" + "x" * 41, "banned.0: "),
+        ("banned=" + "x" * 41, "banned: string should have at most 40 characters, not "),
         ("&".join(["banned=x"] * 9), "banned: "),
         ("seed=4294967296", "seed: "),
         ("max_tokens=1&required=an%20egg%20on%20toast", "max_tokens: the required words take 4 tokens, and a caption has 1. Set it to 4 or more."),

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from clipcap_cli.errors import InputError
 from clipcap_cli.recipe.schema import Decode
 from clipcap_cli.storage.names import nearest
+from clipcap_cli.words import in_words
 
 # The strategy that a setting brings with it; of several, the last in `_FIRST`.
 _FIRST = ("", "sample", "contrastive", "beam")
@@ -45,5 +46,4 @@ def _sentence(mistake: Any) -> str:
     if mistake["type"] == "extra_forbidden":
         meant = nearest(key, Decode.model_fields)
         return f"unknown setting {key!r}" + (f"; did you mean {meant!r}?" if meant else "")
-    detail = mistake["msg"].removeprefix("Value error, ")
-    return f"{key}: {detail[0].lower()}{detail[1:]}, not {mistake['input']!r:.60}" if key else detail
+    return f"{key}: {in_words(mistake['msg'])}, not {mistake['input']!r:.60}" if key else in_words(mistake["msg"])

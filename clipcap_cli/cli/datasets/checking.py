@@ -45,7 +45,7 @@ def check(
     reread: Annotated[bool, typer.Option("--reread", help="Look at every file again, those too that seem untouched since the last check.")] = False,
     show_at_most: Annotated[int, typer.Option("--show", metavar="N", min=0, help="Examples of each finding.")] = 3,
 ) -> None:
-    """Look at every picture and caption, and say what is wrong with them, and what mends it. Ends with 5 where something breaks training."""
+    """Look at every picture and caption, and say what is wrong with them, and what mends it. Ends with 5 where there are errors."""
     from clipcap_cli.datasets.check.checking import check_dataset
     from clipcap_cli.datasets.check.fixing import fix_dataset
     from clipcap_cli.datasets.dataset import open_dataset
@@ -63,7 +63,7 @@ def check(
         out.text()
     _show(report, show_at_most)
     if report.counts["error"]:
-        raise PartialError(f"{count(report.counts['error'], 'thing')} in {name!r} would break a training", hint="Each says what mends it.")
+        raise PartialError(f"{count(report.counts['error'], 'error')} in {name!r}", hint="Each says what mends it.")
 
 
 @command(

@@ -19,7 +19,7 @@ class Finding:
 
     Attributes:
         kind: its name: long-caption, …
-        severity: error for what breaks training, warning for what harms it, info for what one should know.
+        severity: error for what breaks a training or is left out of one, warning for what harms it, info for what one should know.
         count: how many of what the message counts.
         message: a sentence for people, that begins with the count.
         examples: some names of pictures, or captions with the name of their picture.

@@ -23,7 +23,7 @@ function thumbnailOf(picture) {
   image.addEventListener("error", () => {
     const absent = document.createElement("p");
     absent.className = "absent";
-    absent.textContent = "This browser cannot show it";
+    absent.textContent = "No preview";
     image.replaceWith(absent);
   });
   return image;
@@ -34,7 +34,7 @@ export function forget(picture) {
 }
 
 export function show(card, picture) {
-  const { file, state, result, problem } = picture;
+  const { file, state, result, problem, hopeless } = picture;
   const part = (name) => card.querySelector(`.${name}`);
   const done = state === "done";
   card.dataset.state = state;
@@ -45,7 +45,7 @@ export function show(card, picture) {
   card.ariaLabel = `${file.name}: ${done ? result.caption : part("state").textContent}`;
   const buttons = {
     copy: [done, "Copy", "Copy the caption"],
-    again: [done || state === "failed", done ? "Again" : "Try again", "Caption it again"],
+    again: [done || (state === "failed" && !hopeless), done ? "Again" : "Try again", "Caption it again"],
     remove: [true, "Remove", "Remove it"],
   };
   for (const [name, [shown, label, meaning]] of Object.entries(buttons)) {

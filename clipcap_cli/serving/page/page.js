@@ -144,7 +144,7 @@ function refresh() {
   byId("progress").value = counts.done + counts.failed;
   byId("progress").hidden = counts.going === 0;
   byId("stop").hidden = counts.going === 0;
-  byId("retry").hidden = counts.failed === 0 || counts.going > 0;
+  byId("retry").hidden = counts.failed === counts.hopeless || counts.going > 0;
   byId("again").hidden = counts.done === 0 || counts.going > 0;
   byId("download").hidden = counts.done === 0;
   byId("in-words").textContent = limits ? settings.inWords : "";

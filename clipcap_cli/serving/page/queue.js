@@ -3,6 +3,7 @@
 import { Refusal, Unreachable } from "./server.js";
 
 const AT_ONCE = 4;
+const NO_PICTURE = [413, 422]; // what the server says of a file that it will never caption
 const [WAITING, SENDING, DONE, FAILED] = ["waiting", "sending", "done", "failed"];
 
 export class Queue {
@@ -15,7 +16,7 @@ export class Queue {
   }
 
   add(file) {
-    const picture = { file, state: WAITING, problem: null, result: null, controller: null };
+    const picture = { file, state: WAITING, problem: null, hopeless: false, result: null, controller: null };
     this.pictures.push(picture);
     return picture;
   }
@@ -32,9 +33,9 @@ export class Queue {
     this.release();
   }
 
-  // What was captioned or failed is captioned again.
+  // What was captioned, or failed and may yet be, is captioned again.
   again(pictures) {
-    for (const picture of pictures.filter(({ state }) => state === DONE || state === FAILED)) this.#becomes(picture, WAITING);
+    for (const picture of pictures.filter(({ state, hopeless }) => state === DONE || (state === FAILED && !hopeless))) this.#becomes(picture, WAITING);
     this.go();
   }
 
@@ -61,7 +62,9 @@ export class Queue {
   }
 
   get counts() {
-    return { total: this.pictures.length, done: this.#number(DONE), failed: this.#number(FAILED), going: this.#number(WAITING) + this.#number(SENDING) };
+    const hopeless = this.pictures.filter((picture) => picture.hopeless).length;
+    const [done, failed, going] = [this.#number(DONE), this.#number(FAILED), this.#number(WAITING) + this.#number(SENDING)];
+    return { total: this.pictures.length, done, failed, hopeless, going };
   }
 
   // Why none goes now. It ends by itself after some seconds, or when `release` is called.
@@ -107,6 +110,7 @@ export class Queue {
     }
     if (signal.aborted) return;
     const passes = this.waitFor(error);
+    picture.hopeless = NO_PICTURE.includes(error.status);
     this.#becomes(picture, passes ? WAITING : FAILED, passes ? null : error.message);
     if (!passes && !(error instanceof Refusal)) throw error;
   }
