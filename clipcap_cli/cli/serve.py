@@ -46,7 +46,7 @@ def serve(
     insecure: Annotated[bool, typer.Option("--insecure", help="Let other machines in without a key.")] = False,
     max_batch: Annotated[int, typer.Option("--max-batch", metavar="N", min=1, max=1024, help="Pictures that are captioned together, at most.")] = 32,
     max_wait_ms: Annotated[
-        float, typer.Option("--max-wait-ms", metavar="T", min=0.0, max=10_000.0, help="How long a picture waits for others that are on their way.")
+        float, typer.Option("--max-wait-ms", metavar="T", min=0.0, max=10_000.0, help="How long a picture waits for others that are expected.")
     ] = 30.0,
     queue: Annotated[int, typer.Option("--queue", metavar="N", min=1, max=100_000, help="Pictures that wait at most; further ones are sent away (429).")] = 256,
     timeout: Annotated[float, typer.Option("--timeout", metavar="S", min=0.1, max=86_400.0, help="Seconds from the end of an upload to its answer.")] = 60.0,

@@ -1,6 +1,7 @@
 """Pictures of many requests become batches: threads decode, and one thread encodes and writes what is ready.
 
-A batch begins when the computing thread is free and enough pictures are ready, or no more are on their way, or the first has waited long enough for those.
+A batch begins when the computing thread is free and enough pictures are ready, or no more are to be expected, or they were waited for long enough. Expected are
+those that are being received, and as many as were answered last: large batches cost less a picture, and whoever was answered may send the next picture at once.
 While a batch is computed the next pictures are received and decoded. Pictures of one batch have the same model and the same settings. What nobody waits for any
 more is dropped before it costs anything, and what was taken is finished when the server stops.
 """
@@ -74,6 +75,8 @@ class Batcher:
         self._changed = asyncio.Event()
         self._waiting = 0  # pictures that were taken and are not settled
         self._closing = False
+        self._answered = 0  # pictures of the batch before: whoever sent them may send more
+        self._free_since = 0.0
         self._expected = 0  # requests that are being received
         self._picture_s = 0.1  # that a picture takes, lately; a guess until the first was captioned
         self._decoding: set[asyncio.Task[None]] = set()
@@ -160,13 +163,14 @@ class Batcher:
                 self._picture_s += _SMOOTHING * ((time.monotonic() - began) / len(batch) - self._picture_s)
                 for job, result in zip(batch, results, strict=True):
                     self._settle(job, result)
+                self._answered, self._free_since = len(batch), time.monotonic()
             else:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._changed.wait(), self._patience())
 
     def _patience(self) -> float | None:
-        """Seconds until the picture that came first has waited long enough; None where none waits."""
-        return max(0.0, self._ready[0].ready_at + self._settings.max_wait_s - time.monotonic()) if self._ready else None
+        """Seconds for which others are still waited for; None where no picture waits for them."""
+        return max(0.0, max(self._ready[0].ready_at, self._free_since) + self._settings.max_wait_s - time.monotonic()) if self._ready else None
 
     def _take(self) -> list[Job]:
         """The next batch, if there is one by now: of those that can go with the picture that came first."""
@@ -176,8 +180,8 @@ class Batcher:
         if not self._ready:
             return []
         batch = [job for job in self._ready if job.group == self._ready[0].group][: self._settings.max_batch]
-        on_their_way = self._expected or self._decoding
-        if len(batch) < self._settings.max_batch and on_their_way and self._patience():
+        expected = self._expected or self._decoding or len(batch) < self._answered
+        if len(batch) < self._settings.max_batch and expected and self._patience():
             return []
         taken = set(batch)
         self._ready = deque(job for job in self._ready if job not in taken)

@@ -41,7 +41,7 @@ class Settings:
 
     Attributes:
         max_batch: pictures that are encoded and written together, at most.
-        max_wait_s: how long the first of a batch waits for others that are on their way, while nothing is computed.
+        max_wait_s: how long the first of a batch waits for others that are expected, while nothing is computed.
         queue: pictures that were taken and have no caption yet, at most.
         timeout_s: from the end of an upload to its answer.
         limits: of requests and connections.

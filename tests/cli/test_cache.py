@@ -50,14 +50,14 @@ def test_info_has_kinds_encoders_sizes_and_times(clipcap, home, embeddings):
     assert f"embeddings {embeddings.folder.name}" in clipcap("cache", "info", "--all").out
 
 
-def test_info_is_there_at_once(clipcap, home, embeddings):
+def test_a_thousand_evaluations_are_told_in_a_few_lines(clipcap, home, embeddings):
     for number in range(1000):
         folder = home.evaluations / f"food-val-{number:012x}"
         folder.mkdir(parents=True)
         (folder / "predictions.json").write_text("[]")
-    began = time.monotonic()
-    assert clipcap("cache", "info").code == 0
-    assert time.monotonic() - began < 0.5
+    assert len(clipcap("cache", "info").out.splitlines()) < 20
+    items = json.loads(clipcap("cache", "info", "--json").out)["items"]
+    assert sum(item["kind"] == "evaluations" for item in items) == 1000
 
 
 def test_verify_lists_all_that_is_damaged_with_what_to_type_and_ends_with_6(clipcap, home, embeddings):

@@ -98,7 +98,7 @@ def _walk(lines: tuple[str, ...], folder: Path, *, extra: tuple[str, ...] = (), 
     return codes, ended.stdout + ended.stderr, asked.read_text() if asked.exists() else ""
 
 
-@pytest.mark.parametrize("how", ["the variable", "the option"])
+@pytest.mark.parametrize("how", [pytest.param("the variable", marks=pytest.mark.slow), "the option"])
 def test_offline_opens_no_socket_and_says_so_where_one_would_be_needed(how: str, tmp_path: Path) -> None:
     if how == "the variable":
         road = ROAD

@@ -16,7 +16,7 @@ import pytest
 from journey_tools import ROOT
 
 pytestmark = pytest.mark.journey
-KILLS = 4
+KILLS = 3
 SHORT = ("dataset", "embed", "train, gone", "model", "export", "cache")  # without those whose preparation and repetition take longest
 
 

@@ -127,6 +127,14 @@ def test_a_picture_waits_for_others_that_are_on_their_way_and_for_nobody_else(se
             assert 0.4 <= client.post("/v1/caption", files=files("red")).elapsed.total_seconds() < 2
 
 
+def test_a_picture_waits_for_as_many_as_were_answered_last(serve: Callable[..., Running]) -> None:
+    server = serve(Settings(max_wait_s=0.4))
+    with server.client as client:
+        client.post("/v1/caption", files=files("red", "blue", "green"))
+        assert 0.4 <= client.post("/v1/caption", files=files("red")).elapsed.total_seconds() < 2
+        assert client.post("/v1/caption", files=files("red")).elapsed.total_seconds() < 0.4
+
+
 def test_a_full_batch_waits_for_nobody(serve: Callable[..., Running]) -> None:
     server = serve(Settings(max_wait_s=20.0, max_batch=2))
     with server.client as client, upload_that_stops(server):

@@ -38,7 +38,7 @@ def reading(colours, monkeypatch):
 TEXTS = {"encoder.standardize": False, "encoder.normalize": True, "encoder.noise": 0.02, "train.epochs": 60, "train.dropout": 0.0}
 
 
-@pytest.mark.parametrize("source", ["captions", "file"])
+@pytest.mark.parametrize("source", ["captions", pytest.param("file", marks=pytest.mark.slow)])
 def test_from_text_alone_pictures_are_captioned(source, reading, home, tmp_path):
     texts = "captions"
     if source == "file":
