@@ -28,6 +28,7 @@ from clipcap_cli.datasets.records import Problem
 from clipcap_cli.embeddings.pipeline import Embedded, encode_pictures, images_of, no_file, problem_of
 from clipcap_cli.embeddings.store import EmbeddingStore, open_store
 from clipcap_cli.encoders.base import ImageEncoder
+from clipcap_cli.encoders.memory import keeping_freed_memory
 from clipcap_cli.errors import ClipcapError
 from clipcap_cli.events import Advanced, Finished, Listener, Started, silent
 from clipcap_cli.storage.addresses import joined, remove
@@ -130,7 +131,9 @@ class Embedder(Worker):
     def work(self, task: Task) -> Mapping[str, Any]:
         """Embed the pictures of a task, unless another one has."""
         if get_table(task["output"]) is None:
-            put_table(task["output"], self._embedded(task["pictures"]))
+            with keeping_freed_memory():
+                table = self._embedded(task["pictures"])
+            put_table(task["output"], table)
         return {}
 
     def _embedded(self, pictures: Sequence[tuple[str, str]]) -> Any:
