@@ -67,6 +67,8 @@ WRITING = {
     "eval": ("eval", "tiny", "--split", "train", "--metric", "cider"),
 }
 writes = pytest.mark.parametrize("line", WRITING.values(), ids=WRITING.keys())
+# `train` takes longest, and writes in each of these ways as `embed` and `eval` do.
+writes_soon = pytest.mark.parametrize("line", [pytest.param(line, id=what, marks=[pytest.mark.slow] * (what == "train")) for what, line in WRITING.items()])
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +184,7 @@ def test_on_a_full_disk_one_can_look_at_everything_and_make_room(disk: Place, sa
 
 
 @mounts
-@writes
+@writes_soon
 def test_a_read_only_disk_is_said_and_nothing_is_changed(disk: Place, say: Callable[..., Said], line: tuple[str, ...]) -> None:
     before = stored(disk)
     subprocess.run(["mount", "-o", "remount,ro", str(disk.disk)], check=True)
@@ -200,7 +202,7 @@ def test_a_read_only_disk_is_said_and_nothing_is_changed(disk: Place, say: Calla
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root can become somebody else")
-@writes
+@writes_soon
 def test_a_store_of_somebody_else_is_said_and_nothing_is_changed(place: Place, say: Callable[..., Said], line: tuple[str, ...]) -> None:
     before = stored(place)
     for folder in (*place.home.parents, place.pictures.parent, place.pictures.parent.parent):
@@ -220,7 +222,7 @@ def test_a_store_of_somebody_else_is_said_and_nothing_is_changed(place: Place, s
     assert say(place, line).code == 0
 
 
-@writes
+@writes_soon
 def test_a_disk_that_cannot_flush_is_said_and_nothing_is_lost(
     place: Place, say: Callable[..., Said], line: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,19 +16,18 @@ import pytest
 from journey_tools import ROOT
 
 pytestmark = pytest.mark.journey
-KILLS = 3
-SHORT = ("dataset", "embed", "train, gone", "model", "export", "cache")  # without those whose preparation and repetition take longest
+SHORT = ("dataset", "embed", "train, gone", "export", "cache")  # without those whose preparation and repetition take longest
 
 
 @pytest.mark.skipif(sys.platform != "linux" or not shutil.which("gcc"), reason="counting calls needs Linux and gcc")
 def test_no_kill_loses_anything() -> None:
-    line = [sys.executable, str(ROOT / "benchmarks" / "kills.py"), "--kills", str(KILLS), "--only", *SHORT]
+    line = [sys.executable, str(ROOT / "benchmarks" / "kills.py"), "--kills", "1", "--only", *SHORT]
     done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=ROOT)
 
     assert done.returncode == 0, done.stdout + done.stderr
     [(count, wrong)] = re.findall(r"(\d+) kills in .*; lost or wrong: (\d+)", done.stdout)
     assert wrong == "0"
-    assert int(count) >= KILLS * 3 // 4  # some come too late
+    assert int(count) >= len(SHORT)  # each command is killed once at least
 
 
 def test_the_check_sees_a_changed_byte_and_a_missing_file_but_no_clock(tmp_path: Path) -> None:

