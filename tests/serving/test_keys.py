@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import socket
 import string
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from served import Running, files, speak
 
 from clipcap_cli.errors import InputError, UsageError
 from clipcap_cli.serving.keys import Keys, read_keys, readable_by_others
-from clipcap_cli.serving.running import check_exposure, local_names
+from clipcap_cli.serving.running import check_exposure, local_names, name_in_address
 
 FIRST, SECOND = "the-first-key-of-all", "another-key-of-others"
 BEARER = {"Authorization": f"Bearer {SECOND}"}
@@ -148,3 +149,9 @@ def test_without_keys_a_name_that_somebody_points_here_is_refused(serve: Callabl
         for host in ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", ""):
             answer = client.get("/v1/models", headers={"Host": host})
             assert (answer.status_code, answer.json()["type"]) == (400, "urn:clipcap:bad-request")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_all_addresses_of_a_machine_are_told_as_its_name(host: str) -> None:
+    assert name_in_address(host) == socket.gethostname()
+    assert (name_in_address("::1"), name_in_address("127.0.0.1")) == ("[::1]", "127.0.0.1")
